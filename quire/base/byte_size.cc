@@ -19,15 +19,15 @@ constexpr std::array<Unit, 14> kUnits = {{{"", 1},
                                           {"k", kKi},
                                           {"kb", 1e3},
                                           {"kib", kKi},
-                                          {"m", kKi * kKi},
+                                          {"m", kKi* kKi},
                                           {"mb", 1e6},
-                                          {"mib", kKi * kKi},
-                                          {"g", kKi * kKi * kKi},
+                                          {"mib", kKi* kKi},
+                                          {"g", kKi* kKi* kKi},
                                           {"gb", 1e9},
-                                          {"gib", kKi * kKi * kKi},
-                                          {"t", kKi * kKi * kKi * kKi},
+                                          {"gib", kKi* kKi* kKi},
+                                          {"t", kKi* kKi* kKi* kKi},
                                           {"tb", 1e12},
-                                          {"tib", kKi * kKi * kKi * kKi}}};
+                                          {"tib", kKi* kKi* kKi* kKi}}};
 
 std::unexpected<Error> BadSize(std::string_view text) {
   return Fail(ErrorCode::kInvalidArgument, "'{}' is not a size: write for example 512MiB, 4GiB or 50%", text);
@@ -63,7 +63,8 @@ std::string FormatByteSize(uint64_t bytes) {
     value /= 1024;
     ++unit;
   }
-  return unit == 0 ? fmt::format("{} B", bytes) : fmt::format("{:.{}f} {}", value, value < 10 ? 2 : 1, kNames[unit]);
+  return unit == 0 ? fmt::format("{} B", bytes)
+                   : fmt::format("{:.{}f} {}", value, value < 10 ? 2 : 1, kNames[unit]);
 }
 
 }  // namespace quire

@@ -7,10 +7,10 @@ namespace quire {
 [[noreturn]] void CheckFailed(const char* condition, const char* file, int line);
 }  // namespace quire
 
-#define QUIRE_CHECK(condition)                                               \
-  do {                                                                       \
-    if (!(condition)) [[unlikely]]                                           \
-      ::quire::CheckFailed(#condition, __FILE__, __LINE__);                  \
+#define QUIRE_CHECK(condition)                              \
+  do {                                                      \
+    if (!(condition)) [[unlikely]]                          \
+      ::quire::CheckFailed(#condition, __FILE__, __LINE__); \
   } while (false)
 
 #endif  // QUIRE_BASE_CHECK_H_

@@ -18,7 +18,7 @@ Result<MappedFile> MappedFile::Open(const std::string& path) {
     if (errno == ENOENT) return Fail(ErrorCode::kNotFound, "{}: no such file", path);
     return Fail(ErrorCode::kIo, "{}: cannot open: {}", path, std::strerror(errno));
   }
-  struct stat info {};
+  struct stat info{};
   if (::fstat(fd, &info) != 0 || !S_ISREG(info.st_mode)) {
     ::close(fd);
     return Fail(ErrorCode::kIo, "{}: not a regular file", path);

@@ -51,16 +51,15 @@ std::unexpected<Error> Fail(ErrorCode code, fmt::format_string<Args...> format, 
 
 // QUIRE_ASSIGN(auto x, Expr()); assigns the value, or returns the error from the enclosing function.
 #define QUIRE_ASSIGN(lhs, expr) QUIRE_ASSIGN_INNER(QUIRE_CONCAT(quire_result_, __LINE__), lhs, expr)
-#define QUIRE_ASSIGN_INNER(result, lhs, expr)                           \
-  auto result = (expr);                                                 \
-  if (!result) return std::unexpected(std::move(result).error());       \
+#define QUIRE_ASSIGN_INNER(result, lhs, expr)                     \
+  auto result = (expr);                                           \
+  if (!result) return std::unexpected(std::move(result).error()); \
   lhs = std::move(*result)
 
 // QUIRE_TRY(Expr()); returns the error of a Status from the enclosing function.
-#define QUIRE_TRY(expr)                                                               \
-  do {                                                                                \
-    if (auto quire_status = (expr); !quire_status)                                    \
-      return std::unexpected(std::move(quire_status).error());                        \
+#define QUIRE_TRY(expr)                                                                                     \
+  do {                                                                                                      \
+    if (auto quire_status = (expr); !quire_status) return std::unexpected(std::move(quire_status).error()); \
   } while (false)
 
 #endif  // QUIRE_BASE_RESULT_H_

@@ -30,7 +30,8 @@ inline void Pause() { __builtin_ia32_pause(); }
 
 ThreadPool::ThreadPool(int threads) {
   QUIRE_CHECK(threads >= 1);
-  for (int worker = 1; worker < threads; ++worker) workers_.emplace_back([this, worker] { WorkerLoop(worker); });
+  for (int worker = 1; worker < threads; ++worker)
+    workers_.emplace_back([this, worker] { WorkerLoop(worker); });
 }
 
 ThreadPool::~ThreadPool() {

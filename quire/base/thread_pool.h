@@ -30,8 +30,9 @@ class ThreadPool {
   template <typename Fn>
   void Run(int64_t tasks, Fn&& fn) {
     using F = std::remove_reference_t<Fn>;
-    RunErased(tasks, [](void* context, int64_t task, int worker) { (*static_cast<F*>(context))(task, worker); },
-              const_cast<void*>(static_cast<const void*>(&fn)));
+    RunErased(
+        tasks, [](void* context, int64_t task, int worker) { (*static_cast<F*>(context))(task, worker); },
+        const_cast<void*>(static_cast<const void*>(&fn)));
   }
 
   // Calls fn(begin, end, worker) for ranges that cover [0, n) in pieces of at most `grain`.

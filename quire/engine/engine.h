@@ -1,0 +1,76 @@
+// The engine: takes requests from any thread, runs them together on one thread of its own, and gives tokens
+// to their sinks. One step reads Plan -> Forward -> Sample -> Commit.
+//
+//   Engine engine(model, tokenizer, std::move(cache), pool, options);
+//   engine.Start();
+//   auto id = engine.Submit(std::move(request), sink);
+#ifndef QUIRE_ENGINE_ENGINE_H_
+#define QUIRE_ENGINE_ENGINE_H_
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "quire/base/clock.h"
+#include "quire/base/result.h"
+#include "quire/base/thread_pool.h"
+#include "quire/engine/engine_metrics.h"
+#include "quire/engine/request.h"
+#include "quire/engine/token_sink.h"
+#include "quire/kv/page_cache.h"
+#include "quire/model/language_model.h"
+#include "quire/text/tokenizer.h"
+
+namespace quire {
+
+struct EngineOptions {
+  // Tokens per step, decodes first. Larger: prompts go faster, others wait longer between tokens.
+  int64_t max_step_tokens = 512;
+  // Sequences that run at once.
+  int64_t max_sequences = 256;
+  // Requests that wait before Submit answers kResourceExhausted.
+  int64_t max_queue = 1024;
+  // Longest prompt plus output; 0: the model's context length.
+  int64_t max_context = 0;
+  // Row of the scheduling table: "fcfs" or "priority".
+  std::string scheduling = "fcfs";
+};
+
+using RequestId = uint64_t;
+
+class Engine {
+ public:
+  // `tokenizer` may be null: then events carry ids without text and stop strings are refused.
+  // REQUIRES: model, tokenizer and pool outlive the engine.
+  // Errors: kInvalidArgument for options that contradict each other.
+  static Result<std::unique_ptr<Engine>> Create(LanguageModel& model, const Tokenizer* tokenizer,
+                                                PageCache cache, ThreadPool& pool, EngineOptions options,
+                                                const Clock& clock = Clock::System());
+  virtual ~Engine() = default;  // stops
+
+  // Starts the engine thread. Tests call Step() themselves instead.
+  virtual void Start() = 0;
+
+  // Thread-safe. Errors: kInvalidArgument (a parameter out of range, a prompt that is too long for the
+  // context or can never fit the pool: with the numbers), kResourceExhausted (queue full), kUnavailable
+  // (draining).
+  virtual Result<RequestId> Submit(Request request, std::shared_ptr<TokenSink> sink) = 0;
+  // Thread-safe. The pages are free within one step; the sink gets kCancelled unless it finished before.
+  virtual void Cancel(RequestId id) = 0;
+
+  // Refuses new requests and returns when the running ones are done (Drain), or cancels them (Stop).
+  virtual void Drain() = 0;
+  virtual void Stop() = 0;
+
+  // One step on the calling thread. Returns false when there was nothing to do.
+  // REQUIRES: Start was not called.
+  virtual bool Step() = 0;
+
+  virtual const EngineOptions& options() const = 0;
+  virtual EngineMetrics& metrics() = 0;  // thread-safe
+  virtual KvUsage kv_usage() const = 0;  // thread-safe snapshot of the last step
+};
+
+}  // namespace quire
+
+#endif  // QUIRE_ENGINE_ENGINE_H_

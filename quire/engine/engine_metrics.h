@@ -1,0 +1,50 @@
+// What the engine counts, under vLLM's names with the prefix "quire:" and vLLM's buckets, so that existing
+// dashboards work, plus the KV bytes by state.
+#ifndef QUIRE_ENGINE_ENGINE_METRICS_H_
+#define QUIRE_ENGINE_ENGINE_METRICS_H_
+
+#include <string>
+
+#include "quire/base/metrics.h"
+
+namespace quire {
+
+struct EngineMetrics {
+  explicit EngineMetrics(const std::string& model_name);
+
+  MetricsRegistry registry;
+
+  Gauge& requests_running;
+  Gauge& requests_waiting;
+  Gauge& kv_cache_usage;  // 0..1
+  Gauge& kv_bytes_total;
+  Gauge& kv_bytes_free;
+  Gauge& kv_bytes_used;
+  Gauge& kv_bytes_waste;
+  Counter& preemptions;
+  Counter& prompt_tokens;
+  Counter& generation_tokens;
+  Counter& finished_stop;  // request_success{finished_reason=...}
+  Counter& finished_length;
+  Counter& finished_abort;
+  Counter& finished_error;
+  Counter& rejected_queue_full;  // admission_rejections{reason=...}
+  Counter& rejected_too_long;
+  Histogram& time_to_first_token;
+  Histogram& inter_token_latency;
+  Histogram& time_per_output_token;
+  Histogram& e2e_latency;
+  Histogram& queue_time;
+  Histogram& inference_time;
+  Histogram& prefill_time;
+  Histogram& decode_time;
+  Histogram& prompt_length;
+  Histogram& generation_length;
+  Histogram& params_n;
+  Histogram& params_max_tokens;
+  Histogram& step_tokens;  // iteration_tokens_total
+};
+
+}  // namespace quire
+
+#endif  // QUIRE_ENGINE_ENGINE_METRICS_H_

@@ -1,0 +1,47 @@
+#include "quire/kv/kv_layout.h"
+
+#include <map>
+#include <numeric>
+
+#include "quire/base/check.h"
+#include "quire/kernels/kernels.h"
+
+namespace quire {
+
+KvLayout::KvLayout(const std::vector<LayerKv>& layers, int kv_heads, int head_dim, DType type,
+                   int page_tokens)
+    : places_(layers.size()),
+      kv_heads_(kv_heads),
+      head_dim_(head_dim),
+      type_(type),
+      page_tokens_(page_tokens) {
+  QUIRE_CHECK(!layers.empty() && kv_heads > 0 && head_dim > 0);
+  QUIRE_CHECK(page_tokens > 0 && page_tokens % kPageLane == 0);
+  QUIRE_CHECK(!IsQuantized(type));
+
+  std::map<int64_t, std::vector<int>> by_window;
+  for (size_t i = 0; i < layers.size(); ++i) by_window[layers[i].window].push_back(static_cast<int>(i));
+  size_t group_layers = 0;
+  for (const auto& [window, members] : by_window) group_layers = std::gcd(group_layers, members.size());
+
+  for (const auto& [window, members] : by_window) {
+    for (size_t first = 0; first < members.size(); first += group_layers) {
+      LayerGroup group{.layers = {}, .first_head = 0, .heads = kv_heads, .window = window};
+      for (size_t i = 0; i < group_layers; ++i) {
+        places_[members[first + i]] = {static_cast<int>(groups_.size()), static_cast<int>(i)};
+        group.layers.push_back(members[first + i]);
+      }
+      groups_.push_back(std::move(group));
+    }
+  }
+  tile_bytes_ = RowBytes(type, head_dim) * page_tokens;
+  page_bytes_ = 2 * tile_bytes_ * kv_heads * group_layers;
+}
+
+size_t KvLayout::KTileOffset(int layer, int kv_head) const {
+  const Place& place = places_[layer];
+  const LayerGroup& group = groups_[place.group];
+  return 2 * tile_bytes_ * (static_cast<size_t>(place.index) * group.heads + (kv_head - group.first_head));
+}
+
+}  // namespace quire

@@ -1,0 +1,74 @@
+// Where a token's keys and values lie inside a page.
+//
+// A page holds the KV of `page_tokens` consecutive tokens for one layer group: layers that keep the same
+// tokens (all full-attention layers, or sliding-window layers of one window). Groups are cut to equally many
+// layers, so every page of a model has the same size and one pool serves all groups. A group may also hold
+// only some KV heads: then different heads of a layer have page tables of their own, which is what per-head
+// eviction needs; models without such a policy pay nothing.
+//
+// Inside a page: layer by layer, KV head by KV head, first the K tile [head_dim][page_tokens], then the V
+// tile [page_tokens][head_dim] (the layout the attention kernels read, see kernels.h).
+#ifndef QUIRE_KV_KV_LAYOUT_H_
+#define QUIRE_KV_KV_LAYOUT_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "quire/kernels/dtype.h"
+
+namespace quire {
+
+struct LayerGroup {
+  std::vector<int> layers;  // model layers whose KV is in this group's pages, in page order
+  int first_head = 0;       // KV heads [first_head, first_head + heads)
+  int heads = 0;
+  int64_t window = 0;  // tokens a query sees, itself included; 0: all of them
+};
+
+// What the layout needs to know about one model layer.
+struct LayerKv {
+  int64_t window = 0;  // 0: full attention
+};
+
+class KvLayout {
+ public:
+  // Groups `layers` by window, cut to equal size. REQUIRES: at least one layer; page_tokens a positive
+  // multiple of kPageLane; type is kF32, kF16 or kBF16.
+  KvLayout(const std::vector<LayerKv>& layers, int kv_heads, int head_dim, DType type, int page_tokens);
+
+  const std::vector<LayerGroup>& groups() const { return groups_; }
+  int group_of(int layer) const { return places_[layer].group; }
+  DType type() const { return type_; }
+  int page_tokens() const { return page_tokens_; }
+  int kv_heads() const { return kv_heads_; }
+  int head_dim() const { return head_dim_; }
+  int layers() const { return static_cast<int>(places_.size()); }
+
+  size_t page_bytes() const { return page_bytes_; }
+  size_t tile_bytes() const { return tile_bytes_; }
+  // Offset of the K tile of (layer, kv_head) in a page of the layer's group; the V tile follows it.
+  size_t KTileOffset(int layer, int kv_head) const;
+  size_t VTileOffset(int layer, int kv_head) const { return KTileOffset(layer, kv_head) + tile_bytes_; }
+
+  // Bytes of KV one token takes when every group keeps it.
+  size_t BytesPerToken() const { return page_bytes_ * groups_.size() / page_tokens_; }
+
+ private:
+  struct Place {
+    int group = 0;
+    int index = 0;  // of the layer inside its group
+  };
+  std::vector<LayerGroup> groups_;
+  std::vector<Place> places_;  // by layer
+  int kv_heads_;
+  int head_dim_;
+  DType type_;
+  int page_tokens_;
+  size_t tile_bytes_;
+  size_t page_bytes_;
+};
+
+}  // namespace quire
+
+#endif  // QUIRE_KV_KV_LAYOUT_H_

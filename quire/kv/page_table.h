@@ -1,0 +1,23 @@
+// The pages of one sequence: for each layer group, the page of every page_tokens consecutive positions. A
+// page that left a sliding window is kNoPage. `tokens` positions are reserved; the sequence may write K and V
+// into any of them.
+#ifndef QUIRE_KV_PAGE_TABLE_H_
+#define QUIRE_KV_PAGE_TABLE_H_
+
+#include <cstdint>
+#include <vector>
+
+#include "quire/kv/page_pool.h"
+
+namespace quire {
+
+struct PageTable {
+  std::vector<std::vector<PageId>> groups;  // [group][position / page_tokens]
+  int64_t tokens = 0;
+
+  bool empty() const { return tokens == 0; }
+};
+
+}  // namespace quire
+
+#endif  // QUIRE_KV_PAGE_TABLE_H_

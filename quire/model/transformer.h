@@ -1,0 +1,40 @@
+// Loads a decoder-only transformer from a model's files and runs it. A family (llama, qwen2, gemma3 ...) is
+// one file that fills in a ModelConfig and names the weights; the forward pass is shared.
+#ifndef QUIRE_MODEL_TRANSFORMER_H_
+#define QUIRE_MODEL_TRANSFORMER_H_
+
+#include <functional>
+#include <memory>
+
+#include "quire/base/result.h"
+#include "quire/base/thread_pool.h"
+#include "quire/files/model_files.h"
+#include "quire/kernels/kernels.h"
+#include "quire/model/language_model.h"
+
+namespace quire {
+
+struct ModelOptions {
+  // f32 activations, no int8: for comparison with references.
+  bool exact = false;
+  // Type of KV pages: kF32, kF16 or kBF16.
+  DType kv_type = DType::kF16;
+  // Tokens per page: a multiple of kPageLane.
+  int page_tokens = 16;
+  // Most tokens in one StepPlan; sizes the activation memory.
+  int64_t max_step_tokens = 512;
+  // Called while weights are packed, with the share done in [0, 1].
+  std::function<void(double)> progress;
+};
+
+// Errors: kUnsupported for an unknown architecture (listing the known ones), kCorrupt for missing or
+// misshapen tensors (naming them), kResourceExhausted for memory. `pool`, `kernels` outlive the model;
+// `files` may be closed after it returns only if the model does not keep it (it takes shared ownership for
+// row lookups).
+Result<std::unique_ptr<LanguageModel>> LoadTransformer(std::shared_ptr<const ModelFiles> files,
+                                                       const ModelOptions& options,
+                                                       const KernelTable& kernels, ThreadPool& pool);
+
+}  // namespace quire
+
+#endif  // QUIRE_MODEL_TRANSFORMER_H_
