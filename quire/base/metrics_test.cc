@@ -8,7 +8,7 @@ namespace quire {
 namespace {
 
 TEST(Metrics, RendersPrometheusText) {
-  MetricsRegistry registry({{"model_name", "a\"b"}});
+  MetricsRegistry registry(MetricLabels{{"model_name", "a\"b"}});
   registry.AddCounter("quire:tokens", "Tokens.").Add(3);
   registry.AddGauge("quire:load", "Load.", {{"part", "x"}}).Set(0.5);
   const std::array<double, 2> bounds = {1, 2};

@@ -1,0 +1,50 @@
+// Everything between a model's path and a running engine, put together once for all verbs of the program:
+// open the files, choose kernels, load weights and tokenizer, size the KV memory, build the engine.
+#ifndef QUIRE_ENGINE_RUNTIME_H_
+#define QUIRE_ENGINE_RUNTIME_H_
+
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "quire/base/result.h"
+#include "quire/base/thread_pool.h"
+#include "quire/engine/engine.h"
+#include "quire/files/model_files.h"
+#include "quire/model/language_model.h"
+#include "quire/text/chat_template.h"
+#include "quire/text/tokenizer.h"
+
+namespace quire {
+
+struct RuntimeOptions {
+  std::string kv_memory;              // "4GiB", "50%" of what is free; empty: derived, see kv_memory_reason
+  std::string kv_type = "auto";       // f16, bf16, f32; auto: f16, and f32 with exact
+  int page_tokens = 16;
+  bool exact = false;
+  int threads = 0;                    // 0: UsableProcessors()
+  std::string chat_template_file;     // empty: the model's own
+  EngineOptions engine;
+  std::function<void(double)> progress;
+};
+
+// Members are in the order of construction; the engine stops first.
+struct Runtime {
+  std::shared_ptr<const ModelFiles> files;
+  std::unique_ptr<ThreadPool> pool;
+  std::unique_ptr<Tokenizer> tokenizer;
+  std::unique_ptr<ChatTemplate> chat_template;  // null when the model has none
+  std::string chat_template_missing;            // why, for the error of the one who needs it
+  std::unique_ptr<LanguageModel> model;
+  std::unique_ptr<Engine> engine;
+  std::string kv_memory_reason;                 // one line: how much KV memory, and why that much
+};
+
+Result<std::unique_ptr<Runtime>> LoadRuntime(const std::string& model_path, const RuntimeOptions& options);
+
+// Memory that can be taken without swapping: MemAvailable, at most what a cgroup limit leaves.
+uint64_t AvailableMemoryBytes();
+
+}  // namespace quire
+
+#endif  // QUIRE_ENGINE_RUNTIME_H_
