@@ -6,6 +6,7 @@
 #define QUIRE_KV_PAGE_CACHE_H_
 
 #include <cstdint>
+#include <vector>
 
 #include "quire/kv/kv_layout.h"
 #include "quire/kv/page_pool.h"
@@ -36,7 +37,8 @@ class PageCache {
   const PagePool& pool() const { return pool_; }
 
   // Makes positions [table.tokens, table.tokens + tokens) writable: appends pages to every group, and gives
-  // the sequence its own copy of a shared page that it is about to write into. All or nothing.
+  // the sequence its own copy of a shared page that it is about to write into. All or nothing. A granted
+  // table has advanced by `tokens`.
   Verdict Reserve(PageTable& table, int64_t tokens);
 
   // Returns the pages of sliding-window groups that no query at `position` or later can see.
@@ -52,13 +54,23 @@ class PageCache {
   // chunks of at most `chunk_tokens`.
   int64_t PagesFor(int64_t tokens, int64_t chunk_tokens) const;
 
+  // Pages that Reserve(table, tokens) would take from the pool.
+  int64_t PagesToReserve(const PageTable& table, int64_t tokens) const;
+
   // Usage over all live tables.
   KvUsage Usage() const;
 
  private:
+  int64_t PageCount(int64_t tokens) const;
+  bool WritesIntoSharedPage(const PageTable& table, size_t group) const;
+  PageId TakePage();
+  void DropPage(PageId& page);
+  void SetFilled(PageId page, int32_t slots);
+
   KvLayout layout_;
   PagePool pool_;
-  int64_t filled_slots_ = 0;
+  std::vector<int32_t> filled_;  // by page: slots that hold a reserved token
+  int64_t filled_slots_ = 0;     // the sum of filled_
 };
 
 }  // namespace quire

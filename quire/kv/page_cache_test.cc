@@ -1,0 +1,198 @@
+#include "quire/kv/page_cache.h"
+
+#include <gtest/gtest.h>
+
+#include <cstring>
+#include <map>
+#include <random>
+#include <vector>
+
+namespace quire {
+namespace {
+
+constexpr int kPageTokens = 16;
+
+// A layout of one KV head of 16 dimensions; `windows` has one entry per layer.
+PageCache MakeCache(std::vector<int64_t> windows, int64_t pages) {
+  std::vector<LayerKv> layers;
+  for (int64_t window : windows) layers.push_back({.window = window});
+  KvLayout layout(layers, 1, 16, DType::kF16, kPageTokens);
+  const size_t page_bytes = layout.page_bytes();
+  return PageCache(std::move(layout), PagePool::Create(pages * page_bytes, page_bytes).value());
+}
+
+TEST(PageCache, ReservesPagesAsTokensNeedThem) {
+  PageCache cache = MakeCache({0}, 8);
+  PageTable table;
+  EXPECT_EQ(cache.Reserve(table, 1), Verdict::kGranted);
+  EXPECT_EQ(cache.pool().used_pages(), 1);
+  EXPECT_EQ(cache.Reserve(table, 15), Verdict::kGranted);
+  EXPECT_EQ(cache.pool().used_pages(), 1);
+  EXPECT_EQ(cache.Reserve(table, 1), Verdict::kGranted);
+  EXPECT_EQ(cache.pool().used_pages(), 2);
+  EXPECT_EQ(table.tokens, 17);
+  cache.Release(table);
+  EXPECT_TRUE(table.empty());
+  EXPECT_EQ(cache.pool().used_pages(), 0);
+}
+
+TEST(PageCache, RunningOutChangesNothing) {
+  PageCache cache = MakeCache({0, 64}, 8);  // two groups
+  PageTable a, b;
+  ASSERT_EQ(cache.Reserve(a, 40), Verdict::kGranted);
+  EXPECT_EQ(cache.pool().free_pages(), 2);
+  EXPECT_EQ(cache.Reserve(b, 17), Verdict::kWait);
+  EXPECT_EQ(b.tokens, 0);
+  EXPECT_EQ(cache.pool().free_pages(), 2);
+  EXPECT_EQ(cache.Reserve(a, 40), Verdict::kNever);
+  EXPECT_EQ(a.tokens, 40);
+  EXPECT_EQ(cache.Reserve(b, 16), Verdict::kGranted);
+  cache.Release(a);
+  cache.Release(b);
+  EXPECT_EQ(cache.pool().free_pages(), 8);
+}
+
+TEST(PageCache, AForkSharesPagesUntilOneOfThemWrites) {
+  PageCache cache = MakeCache({0}, 8);
+  PageTable a;
+  ASSERT_EQ(cache.Reserve(a, 20), Verdict::kGranted);
+  std::memset(cache.pool().data(a.groups[0][1]), 0x5a, cache.pool().page_bytes());
+  PageTable b = cache.Fork(a);
+  EXPECT_EQ(cache.pool().used_pages(), 2);
+  EXPECT_EQ(cache.PagesToReserve(b, 1), 1);
+
+  ASSERT_EQ(cache.Reserve(b, 1), Verdict::kGranted);
+  EXPECT_EQ(cache.pool().used_pages(), 3);
+  EXPECT_EQ(a.groups[0][0], b.groups[0][0]);
+  EXPECT_NE(a.groups[0][1], b.groups[0][1]);
+  EXPECT_EQ(std::memcmp(cache.pool().data(a.groups[0][1]), cache.pool().data(b.groups[0][1]),
+                        cache.pool().page_bytes()),
+            0);
+  // The last owner writes in place.
+  const PageId tail = a.groups[0][1];
+  ASSERT_EQ(cache.Reserve(a, 1), Verdict::kGranted);
+  EXPECT_EQ(a.groups[0][1], tail);
+  EXPECT_EQ(cache.pool().used_pages(), 3);
+  cache.Release(a);
+  EXPECT_EQ(cache.pool().used_pages(), 2);
+  cache.Release(b);
+  EXPECT_EQ(cache.pool().used_pages(), 0);
+}
+
+TEST(PageCache, AForkOfFullPagesCopiesNothing) {
+  PageCache cache = MakeCache({0}, 4);
+  PageTable a;
+  ASSERT_EQ(cache.Reserve(a, 32), Verdict::kGranted);
+  PageTable b = cache.Fork(a);
+  ASSERT_EQ(cache.Reserve(a, 1), Verdict::kGranted);
+  ASSERT_EQ(cache.Reserve(b, 1), Verdict::kGranted);
+  EXPECT_EQ(a.groups[0][1], b.groups[0][1]);
+  EXPECT_NE(a.groups[0][2], b.groups[0][2]);
+  EXPECT_EQ(cache.pool().free_pages(), 0);
+}
+
+TEST(PageCache, WindowsGiveBackWhatNobodySees) {
+  PageCache cache = MakeCache({0, 32}, 64);
+  const int windowed = cache.layout().groups()[0].window > 0 ? 0 : 1;
+  PageTable table;
+  for (int64_t position = 0; position < 200; ++position) {
+    cache.TrimWindows(table, position);
+    ASSERT_EQ(cache.Reserve(table, 1), Verdict::kGranted);
+    int64_t kept = 0;
+    for (size_t i = 0; i < table.groups[windowed].size(); ++i) {
+      const bool visible = static_cast<int64_t>(i + 1) * kPageTokens > position - 31;
+      EXPECT_EQ(table.groups[windowed][i] != kNoPage, visible) << position << " page " << i;
+      kept += visible;
+    }
+    EXPECT_LE(kept, 3);
+    EXPECT_EQ(cache.pool().used_pages(), kept + position / kPageTokens + 1);
+  }
+  cache.Release(table);
+  EXPECT_EQ(cache.pool().used_pages(), 0);
+}
+
+TEST(PageCache, PagesForIsTheLargestMoment) {
+  for (int64_t window : {1, 5, 16, 17, 40, 64}) {
+    for (int64_t chunk : {1, 7, 16, 33, 100}) {
+      for (int64_t tokens : {1, 16, 17, 100, 333}) {
+        PageCache cache = MakeCache({0, window}, 256);
+        PageTable table;
+        int64_t peak = 0;
+        while (table.tokens < tokens) {
+          cache.TrimWindows(table, table.tokens);
+          ASSERT_EQ(cache.Reserve(table, std::min(chunk, tokens - table.tokens)), Verdict::kGranted);
+          peak = std::max(peak, cache.pool().used_pages());
+        }
+        EXPECT_LE(peak, cache.PagesFor(tokens, chunk)) << window << " " << chunk << " " << tokens;
+        EXPECT_GE(peak + 1, cache.PagesFor(tokens, chunk)) << window << " " << chunk << " " << tokens;
+        cache.Release(table);
+      }
+    }
+  }
+}
+
+TEST(PageCache, CountsWhatIsFilled) {
+  PageCache cache = MakeCache({0}, 8);
+  const auto slot = static_cast<int64_t>(cache.layout().page_bytes()) / kPageTokens;
+  PageTable a;
+  ASSERT_EQ(cache.Reserve(a, 20), Verdict::kGranted);
+  EXPECT_EQ(cache.Usage().filled, 20 * slot);
+  EXPECT_EQ(cache.Usage().used, 32 * slot);
+  PageTable b = cache.Fork(a);
+  EXPECT_EQ(cache.Usage().filled, 20 * slot);  // shared pages once
+  ASSERT_EQ(cache.Reserve(b, 2), Verdict::kGranted);
+  EXPECT_EQ(cache.Usage().filled, 26 * slot);
+  cache.Release(a);
+  EXPECT_EQ(cache.Usage().filled, 22 * slot);
+  cache.Release(b);
+  EXPECT_EQ(cache.Usage().filled, 0);
+  EXPECT_EQ(cache.Usage().free, cache.Usage().total);
+}
+
+// Random reserves, forks, trims and releases against a model that knows every table: reference counts are
+// the number of tables that hold a page, shared tails are copied, refusals change nothing.
+TEST(PageCache, RandomOperationsKeepTheBooks) {
+  std::mt19937 random(7);
+  for (int round = 0; round < 60; ++round) {
+    PageCache cache = MakeCache(round % 2 ? std::vector<int64_t>{0, 24} : std::vector<int64_t>{0}, 20);
+    std::vector<PageTable> tables(1);
+    for (int op = 0; op < 300; ++op) {
+      const size_t at = random() % tables.size();
+      const int what = static_cast<int>(random() % 10);
+      if (what < 6) {
+        const int64_t before = tables[at].tokens, free_before = cache.pool().free_pages();
+        const int64_t tokens = 1 + random() % 20;
+        cache.TrimWindows(tables[at], before);
+        const int64_t free_trimmed = cache.pool().free_pages();
+        EXPECT_GE(free_trimmed, free_before);
+        const int64_t cost = cache.PagesToReserve(tables[at], tokens);
+        const bool granted = cache.Reserve(tables[at], tokens) == Verdict::kGranted;
+        EXPECT_EQ(granted, cost <= free_trimmed);
+        EXPECT_EQ(cache.pool().free_pages(), free_trimmed - (granted ? cost : 0));
+        EXPECT_EQ(tables[at].tokens, before + (granted ? tokens : 0));
+      } else if (what < 8 && tables.size() < 6) {
+        tables.push_back(cache.Fork(tables[at]));
+      } else {
+        cache.Release(tables[at]);
+        if (tables.size() > 1) tables.erase(tables.begin() + static_cast<int64_t>(at));
+      }
+      std::map<PageId, int> owners;
+      for (const PageTable& table : tables) {
+        for (const auto& group : table.groups) {
+          for (PageId page : group) {
+            if (page != kNoPage) ++owners[page];
+          }
+        }
+      }
+      EXPECT_EQ(cache.pool().used_pages(), std::ssize(owners));
+      for (const auto& [page, count] : owners) ASSERT_EQ(cache.pool().RefCount(page), count);
+      EXPECT_LE(cache.Usage().filled, cache.Usage().used);
+    }
+    for (PageTable& table : tables) cache.Release(table);
+    EXPECT_EQ(cache.pool().used_pages(), 0);
+    EXPECT_EQ(cache.Usage().filled, 0);
+  }
+}
+
+}  // namespace
+}  // namespace quire
