@@ -1,0 +1,51 @@
+// How a policy is named on the command line: "priority" or "priority:age_s=30,preempt=1". Each family of
+// policies has a table of rows; a row lists its parameters, and a misspelt name or key is answered with the
+// known ones.
+#ifndef QUIRE_POLICIES_POLICY_SPEC_H_
+#define QUIRE_POLICIES_POLICY_SPEC_H_
+
+#include <map>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "quire/base/result.h"
+
+namespace quire {
+
+// One parameter of a policy. Switches are 0 or 1.
+struct PolicyParam {
+  std::string_view name;
+  double default_value = 0;
+  double min = 0;
+  double max = 0;
+  std::string_view help;
+};
+
+struct PolicySpec {
+  std::string name;
+  std::map<std::string, std::string, std::less<>> settings;
+};
+
+// Splits "name:key=value,..."; `family` ("scheduling") is for messages. Errors: kInvalidArgument.
+Result<PolicySpec> ParsePolicySpec(std::string_view text, std::string_view family);
+
+// The values of a policy's parameters, all set and in range.
+class PolicyParams {
+ public:
+  // Errors: kInvalidArgument for a key that `known` lacks, and for a value that is no number in range.
+  static Result<PolicyParams> Bind(const PolicySpec& spec, std::span<const PolicyParam> known);
+  // REQUIRES: `name` is one of the row's parameters.
+  double operator[](std::string_view name) const;
+
+ private:
+  std::map<std::string, double, std::less<>> values_;
+};
+
+// "fcfs, priority": names for messages.
+std::string JoinNames(std::span<const std::string_view> names);
+
+}  // namespace quire
+
+#endif  // QUIRE_POLICIES_POLICY_SPEC_H_
