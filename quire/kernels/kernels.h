@@ -1,0 +1,151 @@
+// The arithmetic of a forward pass as one table of function pointers per instruction set, chosen once at
+// start: `const KernelTable& k = BestKernels();`. Every entry computes the same function on every ISA up to
+// the rounding stated in kernels_test.cc, and none has state, allocates, or starts threads: callers split
+// work over a ThreadPool by panels, rows or heads.
+//
+// Batch invariance. For one output element every entry performs the same operations in the same order,
+// whatever the number of rows or the range of panels in the call. So a token's result never depends on what
+// else is in the batch, on prompt chunking, or on the number of threads.
+//
+// Weights are packed once at load into panels of kPanelRows output features (see packed_matrix.h), so that
+// one vector register holds the same input position of 16 outputs, products need no horizontal sums, and one
+// kernel serves every batch size.
+#ifndef QUIRE_KERNELS_KERNELS_H_
+#define QUIRE_KERNELS_KERNELS_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string_view>
+#include <vector>
+
+#include "quire/kernels/dtype.h"
+
+namespace quire {
+
+inline constexpr int kPanelRows = 16;        // output features per packed panel
+inline constexpr int kActivationGroup = 32;  // activations that share one scale
+inline constexpr int kPageLane = 16;         // page_tokens is a multiple of this: tokens per vector of scores
+
+// A weight matrix [rows, cols] in panel layout. Panel p holds rows [16p, 16p+16), zero-padded at the end.
+struct PackedMatrix {
+  DType type = DType::kF32;
+  int64_t rows = 0;
+  int64_t cols = 0;
+  const std::byte* data = nullptr;  // panels() * PanelBytes(type, cols) bytes, 64-byte aligned
+
+  int64_t panels() const { return (rows + kPanelRows - 1) / kPanelRows; }
+};
+
+// Bytes of one packed panel (a multiple of 64).
+size_t PanelBytes(DType type, int64_t cols);
+
+// Activations quantized to int8 in groups of kActivationGroup: x = scale * q. All arrays are row-major with
+// `cols` (values), cols/32 (scales) and cols/16 (sums) entries a row. REQUIRES: cols % 32 == 0.
+struct QuantizedActivations {
+  int64_t rows = 0;
+  int64_t cols = 0;
+  int8_t* values = nullptr;  // [rows, cols]
+  float* scales = nullptr;   // [rows, cols / 32]
+  int32_t* sums = nullptr;   // [rows, cols / 16]: sum of q over 16 values
+};
+
+// Which activation form a weight type is multiplied with.
+enum class MatmulMode {
+  kFast,   // quantized weights with int8 activations; plain weights with float activations
+  kExact,  // every weight dequantized to float, float activations (--exact)
+};
+
+// The KV of one (sequence, KV head) for attention: tile pointers, one per page, in sequence order. Within a
+// page of `page_tokens` tokens K is stored dimension-major, [head_dim][page_tokens], so that one vector holds
+// one dimension of 16 tokens; V is token-major, [page_tokens][head_dim].
+struct AttentionPages {
+  DType type = DType::kF16;  // kF32, kF16 or kBF16
+  int page_tokens = 16;
+  int head_dim = 0;
+  const std::byte* const* k_tiles =
+      nullptr;  // entry i covers positions [i * page_tokens, (i+1) * page_tokens)
+  const std::byte* const* v_tiles = nullptr;  // entries below a sliding window may be null and are not read
+};
+
+// One query row (one token, one query head): attends to positions [begin, end).
+struct AttentionRow {
+  const float* q = nullptr;  // [head_dim]
+  float* out = nullptr;      // [head_dim], normalised
+  float* lse = nullptr;      // log of the sum of exp of the scaled scores; -inf for an empty range
+  int64_t begin = 0;
+  int64_t end = 0;
+};
+
+struct AttentionParams {
+  float scale = 1.0f;
+  float softcap = 0.0f;  // 0: off; else scores become softcap * tanh(score / softcap)
+};
+
+// Positions per partial result. Partials start at absolute multiples of it, so the order of the reduction
+// depends on the position only.
+inline constexpr int64_t kAttentionSplit = 512;
+
+struct KernelTable {
+  std::string_view name;  // "generic", "avx2", "avx512"
+
+  // -- Weights --------------------------------------------------------------------------------------------
+  // Dequantizes `n` elements that start at a block boundary.
+  void (*dequantize)(DType type, const std::byte* src, float* dst, int64_t n);
+  // Packs panels [panel_begin, panel_end) of the row-major matrix `src` of `rows` x `cols` into `dst`, the
+  // start of the whole packed matrix.
+  void (*pack)(DType type, const std::byte* src, int64_t rows, int64_t cols, int64_t panel_begin,
+               int64_t panel_end, std::byte* dst);
+
+  // -- Products -------------------------------------------------------------------------------------------
+  // Quantizes row `row` of x: scale = max|x| / 127, round to nearest even.
+  void (*quantize_row)(const float* x, int64_t row, const QuantizedActivations& out);
+  // y[r, o] = sum_k x[r, k] * w[o, k] for the outputs o of panels [panel_begin, panel_end) and every row r.
+  // y has `y_stride` floats a row; padding outputs of the last panel are not written.
+  void (*matmul_q8)(const PackedMatrix& w, int64_t panel_begin, int64_t panel_end,
+                    const QuantizedActivations& x, float* y, int64_t y_stride);
+  void (*matmul_f32)(const PackedMatrix& w, int64_t panel_begin, int64_t panel_end, const float* x,
+                     int64_t x_stride, int64_t rows, float* y, int64_t y_stride);
+
+  // -- Attention ------------------------------------------------------------------------------------------
+  // Writes one token's K and V (head_dim floats each) into token slot `slot` of a page's tiles.
+  void (*store_kv)(DType type, int page_tokens, int head_dim, int slot, const float* k, const float* v,
+                   std::byte* k_tile, std::byte* v_tile);
+  // Attention of rows that share one KV head, over one range of pages: page indices are absolute, and every
+  // row's [begin, end) must lie inside one split of kAttentionSplit positions. K and V are read once per
+  // small block of rows. `scratch` has AttentionScratchFloats(rows.size()) floats.
+  void (*attention)(const AttentionPages& pages, const AttentionParams& params,
+                    std::span<const AttentionRow> rows, float* scratch);
+  // Merges `parts` partial results of one row, in order, into out and *lse (FlashAttention-2, section 3.1):
+  // outs is [parts, head_dim], lses is [parts].
+  void (*merge_partials)(const float* outs, const float* lses, int64_t parts, int64_t head_dim, float* out,
+                         float* lse);
+
+  // -- Element-wise ---------------------------------------------------------------------------------------
+  // y = x / sqrt(mean(x^2) + epsilon) * (weight + weight_offset)
+  void (*rms_norm)(const float* x, const float* weight, int64_t n, float epsilon, float weight_offset,
+                   float* y);
+  void (*add)(float* x, const float* y, int64_t n);                           // x += y
+  void (*scale)(float* x, float factor, int64_t n);                           // x *= factor
+  void (*silu_mul)(const float* gate, const float* up, int64_t n, float* y);  // y = silu(gate) * up
+  void (*gelu_tanh_mul)(const float* gate, const float* up, int64_t n, float* y);
+  void (*softcap)(float* x, float cap, int64_t n);  // x = cap * tanh(x / cap)
+  // Rotates `head_dim` values in place by cos/sin tables of rotary_dim/2 entries. `interleaved` pairs
+  // (2i, 2i+1); otherwise (i, i + rotary_dim/2). Dimensions past rotary_dim are left alone.
+  void (*rope)(float* head, const float* cos, const float* sin, int64_t rotary_dim, bool interleaved);
+  // Returns log(sum(exp(x))) and, when `max_index` is not null, the first index of the maximum.
+  float (*log_sum_exp)(const float* x, int64_t n, int64_t* max_index);
+};
+
+size_t AttentionScratchFloats(size_t rows);
+
+// The fastest table this processor and operating system can run, or the one QUIRE_FORCE_ISA names (an unknown
+// or unsupported name is reported on stderr and ignored). `generic` runs everywhere.
+const KernelTable& BestKernels();
+
+// Every table that can run here, slowest (generic) first: for tests and `quire doctor`.
+std::vector<const KernelTable*> SupportedKernels();
+
+}  // namespace quire
+
+#endif  // QUIRE_KERNELS_KERNELS_H_
