@@ -33,11 +33,12 @@ PageId PageCache::TakePage() {
   return *page;
 }
 
-void PageCache::DropPage(PageId& page) {
+void PageCache::DropPage(PageTable& table, PageId& page) {
   if (page == kNoPage) return;
   if (pool_.RefCount(page) == 1) SetFilled(page, 0);
   pool_.Release(page);
   page = kNoPage;
+  --table.pages_held;
 }
 
 void PageCache::SetFilled(PageId page, int32_t slots) {
@@ -62,9 +63,8 @@ Verdict PageCache::Reserve(PageTable& table, int64_t tokens) {
   const int64_t page_tokens = layout_.page_tokens();
   const int64_t end = table.tokens + tokens;
   if (PagesToReserve(table, tokens) > pool_.free_pages()) {
-    int64_t whole = (PageCount(end) - PageCount(table.tokens)) * static_cast<int64_t>(table.groups.size());
-    for (const auto& pages : table.groups) whole += std::ssize(pages) - std::ranges::count(pages, kNoPage);
-    return whole > pool_.pages() ? Verdict::kNever : Verdict::kWait;
+    const int64_t fresh = (PageCount(end) - PageCount(table.tokens)) * std::ssize(table.groups);
+    return table.pages_held + fresh > pool_.pages() ? Verdict::kNever : Verdict::kWait;
   }
 
   for (size_t g = 0; g < table.groups.size(); ++g) {
@@ -72,10 +72,11 @@ Verdict PageCache::Reserve(PageTable& table, int64_t tokens) {
     if (WritesIntoSharedPage(table, g)) {
       const PageId copy = TakePage();
       std::memcpy(pool_.data(copy), pool_.data(pages.back()), pool_.page_bytes());
-      DropPage(pages.back());
+      DropPage(table, pages.back());
       pages.back() = copy;
+      ++table.pages_held;
     }
-    while (std::ssize(pages) < PageCount(end)) pages.push_back(TakePage());
+    for (; std::ssize(pages) < PageCount(end); ++table.pages_held) pages.push_back(TakePage());
     for (int64_t i = table.tokens / page_tokens; i < std::ssize(pages); ++i) {
       SetFilled(pages[i], static_cast<int32_t>(std::min(page_tokens, end - i * page_tokens)));
     }
@@ -93,7 +94,7 @@ void PageCache::TrimWindows(PageTable& table, int64_t position) {
     // What was trimmed before is a run of kNoPage at the front, so going backwards meets each page once.
     for (int64_t i = first_visible / layout_.page_tokens() - 1; i >= 0 && table.groups[g][i] != kNoPage;
          --i) {
-      DropPage(table.groups[g][i]);
+      DropPage(table, table.groups[g][i]);
     }
   }
 }
@@ -109,7 +110,7 @@ PageTable PageCache::Fork(const PageTable& table) {
 
 void PageCache::Release(PageTable& table) {
   for (auto& pages : table.groups) {
-    for (PageId& page : pages) DropPage(page);
+    for (PageId& page : pages) DropPage(table, page);
   }
   table = PageTable{};
 }

@@ -64,7 +64,7 @@ class PageCache {
   int64_t PageCount(int64_t tokens) const;
   bool WritesIntoSharedPage(const PageTable& table, size_t group) const;
   PageId TakePage();
-  void DropPage(PageId& page);
+  void DropPage(PageTable& table, PageId& page);
   void SetFilled(PageId page, int32_t slots);
 
   KvLayout layout_;

@@ -178,11 +178,13 @@ TEST(PageCache, RandomOperationsKeepTheBooks) {
       }
       std::map<PageId, int> owners;
       for (const PageTable& table : tables) {
+        int64_t held = 0;
         for (const auto& group : table.groups) {
           for (PageId page : group) {
-            if (page != kNoPage) ++owners[page];
+            if (page != kNoPage) ++owners[page], ++held;
           }
         }
+        EXPECT_EQ(table.pages_held, held);
       }
       EXPECT_EQ(cache.pool().used_pages(), std::ssize(owners));
       for (const auto& [page, count] : owners) ASSERT_EQ(cache.pool().RefCount(page), count);

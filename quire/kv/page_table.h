@@ -14,6 +14,7 @@ namespace quire {
 struct PageTable {
   std::vector<std::vector<PageId>> groups;  // [group][position / page_tokens]
   int64_t tokens = 0;
+  int64_t pages_held = 0;  // over all groups, without kNoPage; shared ones too
 
   bool empty() const { return tokens == 0; }
 };
