@@ -18,9 +18,11 @@
 
 namespace quire {
 
-// One metadata value. Integers of every width become (u)int64_t, f32 becomes double; arrays keep their element kind.
-using GgufValue = std::variant<bool, int64_t, uint64_t, double, std::string, std::vector<bool>, std::vector<int64_t>,
-                               std::vector<uint64_t>, std::vector<double>, std::vector<std::string>>;
+// One metadata value. Integers of every width become (u)int64_t, f32 becomes double; arrays keep their
+// element kind.
+using GgufValue =
+    std::variant<bool, int64_t, uint64_t, double, std::string, std::vector<bool>, std::vector<int64_t>,
+                 std::vector<uint64_t>, std::vector<double>, std::vector<std::string>>;
 
 class GgufMetadata {
  public:
@@ -33,7 +35,8 @@ class GgufMetadata {
   Result<std::optional<bool>> Bool(std::string_view key) const;
   Result<std::optional<std::string>> String(std::string_view key) const;
   Result<const std::vector<std::string>*> Strings(std::string_view key) const;  // nullptr when absent
-  Result<std::optional<std::vector<int64_t>>> Integers(std::string_view key) const;  // a scalar gives one element
+  Result<std::optional<std::vector<int64_t>>> Integers(
+      std::string_view key) const;  // a scalar gives one element
   Result<std::optional<std::vector<double>>> Numbers(std::string_view key) const;
 
   const std::map<std::string, GgufValue, std::less<>>& values() const { return values_; }

@@ -21,7 +21,8 @@ class ModelFiles {
   enum class Format { kGguf, kSafetensors };
 
   // `path`: a .gguf file, or a folder that holds config.json and *.safetensors (with or without an index).
-  // Errors: kNotFound, kIo, kCorrupt, kUnsupported; the message names the file, the field and what was expected.
+  // Errors: kNotFound, kIo, kCorrupt, kUnsupported; the message names the file, the field and what was
+  // expected.
   static Result<std::unique_ptr<ModelFiles>> Open(const std::string& path);
   virtual ~ModelFiles() = default;
 
