@@ -1,10 +1,10 @@
 # quire::jinja, the engine that renders chat templates: llama.cpp's common/jinja (MIT), fetched by
-# tools/fetch_dependencies.sh and never part of this repository. It is made for templates one trusts; the edits
+# tools/fetch.py jinja and never part of this repository. It is made for templates one trusts; the edits
 # below bound the work and memory of a hostile one (cmake/jinja/budget.h) and remove two quadratic loops and a
 # division by zero. An edit that no longer matches stops the configuration.
 set(QUIRE_JINJA_DIR ${CMAKE_SOURCE_DIR}/.cache/deps/jinja-11434 CACHE PATH "Where the template engine was unpacked")
 if(NOT EXISTS ${QUIRE_JINJA_DIR}/common/jinja/runtime.cpp)
-  message(FATAL_ERROR "The chat template engine is not in ${QUIRE_JINJA_DIR}: run tools/fetch_dependencies.sh, "
+  message(FATAL_ERROR "The chat template engine is not in ${QUIRE_JINJA_DIR}: run tools/fetch.py jinja, "
                       "then configure again.")
 endif()
 
@@ -20,7 +20,7 @@ function(quire_jinja_edit file from to)
   string(FIND "${_jinja_text_${file}}" "${from}" _jinja_at)
   if(_jinja_at EQUAL -1)
     message(FATAL_ERROR "${QUIRE_JINJA_DIR}/common/${file} is not the version that cmake/QuireJinja.cmake knows: "
-                        "remove the folder and run tools/fetch_dependencies.sh.")
+                        "remove the folder and run tools/fetch.py jinja.")
   endif()
   string(REPLACE "${from}" "${to}" _jinja_text "${_jinja_text_${file}}")
   set(_jinja_text_${file} "${_jinja_text}" PARENT_SCOPE)

@@ -11,11 +11,11 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 TEMPLATES = sorted((ROOT / ".cache/deps/jinja-11434/templates").glob("*.jinja"))
 TEST_PROGRAM = pathlib.Path(os.environ.get("QUIRE_BUILD", ROOT / "build/release")) / "quire/text/text_test"
 
-# Renders a tool's type in another order of checks.
+# It marks some text as safe HTML, after which jinja2 escapes the rest of the sentence.
 KNOWN_TO_DIFFER = {"meetkai-functionary-medium-v3.1"}
 
 
-@pytest.mark.skipif(not TEMPLATES, reason="the templates were not unpacked: run tools/fetch_dependencies.sh")
+@pytest.mark.skipif(not TEMPLATES, reason="the templates were not unpacked: run tools/fetch.py jinja")
 @pytest.mark.skipif(not TEST_PROGRAM.exists(), reason=f"{TEST_PROGRAM} is not built")
 def test_published_templates_render_as_jinja2_does(tmp_path):
     script = ROOT / "quire/text/testdata/chat/make_goldens.py"
