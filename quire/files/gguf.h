@@ -35,8 +35,8 @@ class GgufMetadata {
   Result<std::optional<bool>> Bool(std::string_view key) const;
   Result<std::optional<std::string>> String(std::string_view key) const;
   Result<const std::vector<std::string>*> Strings(std::string_view key) const;  // nullptr when absent
-  Result<std::optional<std::vector<int64_t>>> Integers(
-      std::string_view key) const;  // a scalar gives one element
+  // A scalar number gives one element; an array of bools gives zeros and ones.
+  Result<std::optional<std::vector<int64_t>>> Integers(std::string_view key) const;
   Result<std::optional<std::vector<double>>> Numbers(std::string_view key) const;
 
   const std::map<std::string, GgufValue, std::less<>>& values() const { return values_; }

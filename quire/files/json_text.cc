@@ -11,32 +11,33 @@ namespace {
 
 using nlohmann::json;
 
-// Watches the parser. What lies too deep, and everything after a violation, is dropped while parsing goes on,
-// so memory stays bounded.
+// Thrown to stop the parser, and caught around it.
+struct Violation {
+  std::string problem;
+};
+
+// The parser's callback: stops it before anything deeper or doubled is kept.
 class Watcher {
  public:
   explicit Watcher(const JsonLimits& limits) : limits_(limits) {}
 
   bool operator()(int depth, json::parse_event_t event, json& value) {
-    if (!problem_.empty()) return false;
     const bool opens =
         event == json::parse_event_t::object_start || event == json::parse_event_t::array_start;
     if (opens && depth >= limits_.most_depth) {
-      problem_ = fmt::format("it is nested deeper than {} levels, expected less", limits_.most_depth);
-    } else if (limits_.unique_keys && depth == 1 && event == json::parse_event_t::key) {
-      const auto& key = value.get_ref<const std::string&>();
-      if (!keys_.insert(key).second)
-        problem_ = fmt::format("the key {} is there twice, expected once", Quoted(key));
+      throw Violation{fmt::format("it is nested deeper than {} levels, expected less", limits_.most_depth)};
     }
-    return problem_.empty();
+    if (limits_.unique_keys && depth == 1 && event == json::parse_event_t::key) {
+      const auto& key = value.get_ref<const std::string&>();
+      const bool added = keys_.insert(key).second;
+      if (!added) throw Violation{fmt::format("the key {} is there twice, expected once", Quoted(key))};
+    }
+    return true;
   }
-
-  const std::string& problem() const { return problem_; }
 
  private:
   const JsonLimits& limits_;
   std::set<std::string> keys_;
-  std::string problem_;
 };
 
 Result<MappedFile> OpenBounded(const std::string& path, size_t most_bytes) {
@@ -61,9 +62,9 @@ Result<json> ParseJson(std::string_view text, const std::string& name, const Jso
   }
   Watcher watcher(limits);
   try {
-    json parsed = json::parse(text, std::ref(watcher));
-    if (!watcher.problem().empty()) return Fail(ErrorCode::kCorrupt, "{}: {}", name, watcher.problem());
-    return parsed;
+    return json::parse(text, std::ref(watcher));
+  } catch (const Violation& violation) {
+    return Fail(ErrorCode::kCorrupt, "{}: {}", name, violation.problem);
   } catch (const json::parse_error& error) {
     return Fail(ErrorCode::kCorrupt, "{}: not valid JSON at byte {}; the file is damaged, get it again", name,
                 error.byte);
