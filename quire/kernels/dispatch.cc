@@ -29,7 +29,7 @@ const KernelTable& ChooseKernels() {
 
 std::vector<const KernelTable*> SupportedKernels() {
   std::vector<const KernelTable*> tables = {&kGenericKernels};
-#if defined(__x86_64__) && 0
+#if defined(__x86_64__)
   const CpuFeatures features = DetectCpuFeatures();
   if (features.RunsAvx2Kernels()) tables.push_back(&kAvx2Kernels);
   if (features.RunsAvx512Kernels()) tables.push_back(&kAvx512Kernels);

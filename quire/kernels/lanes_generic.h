@@ -51,6 +51,10 @@ Floats LoadFirst(const T* p, int64_t n) {
   return Map([&](int i) { return i < n ? ToFloat(p[i]) : 0.0f; });
 }
 void Store(float* p, Floats a) { std::memcpy(p, a.v, sizeof(a.v)); }
+template <class T>  // to a half or bfloat16, rounding to nearest even
+void Store(T* p, Floats a) {
+  for (int i = 0; i < 16; ++i) FromFloat(a.v[i], &p[i]);
+}
 void StoreFirst(float* p, Floats a, int64_t n) {
   for (int i = 0; i < 16 && i < n; ++i) p[i] = a.v[i];
 }

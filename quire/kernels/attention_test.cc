@@ -1,0 +1,216 @@
+// Tolerances: outputs and lse may differ from double precision by 2e-5 (of values of about 1), for F16 and
+// BF16 pages after the same rounding of K and V. Between calls of one table with other rows nothing may
+// differ.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <string>
+
+#include "quire/kernels/kernels.h"
+#include "quire/kernels/random_weights.h"
+
+namespace quire {
+namespace {
+
+class Attention : public testing::TestWithParam<const KernelTable*> {
+ protected:
+  const KernelTable& kernels() const { return *GetParam(); }
+};
+
+// The KV of one sequence in pages, and as the floats they hold.
+struct Pages {
+  AttentionPages view;
+  std::vector<std::vector<std::byte>> tiles;
+  std::vector<const std::byte*> k_tiles, v_tiles;
+  std::vector<float> k, v;  // [token][head_dim]
+
+  Pages(const KernelTable& kernels, DType type, int page_tokens, int head_dim, int64_t tokens) {
+    const size_t tile_bytes = static_cast<size_t>(page_tokens) * RowBytes(type, head_dim);
+    for (int64_t page = 0; page * page_tokens < tokens; ++page) {
+      for (auto* pointers : {&k_tiles, &v_tiles}) {
+        // What was never written reads as NaN and must not matter.
+        tiles.emplace_back(tile_bytes, std::byte{0xff});
+        pointers->push_back(tiles.back().data());
+      }
+    }
+    view = {type, page_tokens, head_dim, k_tiles.data(), v_tiles.data()};
+    k = RandomFloats(tokens * head_dim, 1);
+    v = RandomFloats(tokens * head_dim, 2);
+    for (int64_t t = 0; t < tokens; ++t) Write(kernels, t);
+  }
+
+  void Write(const KernelTable& kernels, int64_t t) {
+    const int64_t page = t / view.page_tokens, head_dim = view.head_dim;
+    const int slot = static_cast<int>(t % view.page_tokens);
+    std::byte* k_tile = tiles[2 * page].data();
+    std::byte* v_tile = tiles[2 * page + 1].data();
+    kernels.store_kv(view.type, view.page_tokens, view.head_dim, slot, &k[t * head_dim], &v[t * head_dim],
+                     k_tile, v_tile);
+    const int bytes = Info(view.type).block_bytes;
+    for (int64_t d = 0; d < head_dim; ++d) {
+      kernels.dequantize(view.type, k_tile + (d * view.page_tokens + slot) * bytes, &k[t * head_dim + d], 1);
+      kernels.dequantize(view.type, v_tile + (slot * head_dim + d) * bytes, &v[t * head_dim + d], 1);
+    }
+  }
+};
+
+struct Rows {
+  int64_t head_dim;
+  std::vector<float> q, out, lse;
+  std::vector<AttentionRow> rows;
+
+  Rows(int head_dim, const std::vector<std::pair<int64_t, int64_t>>& ranges)
+      : head_dim(head_dim),
+        q(RandomFloats(ranges.size() * head_dim, 3)),
+        out(ranges.size() * head_dim, NAN),
+        lse(ranges.size(), NAN) {
+    for (size_t r = 0; r < ranges.size(); ++r) {
+      rows.push_back({&q[r * head_dim], &out[r * head_dim], &lse[r], ranges[r].first, ranges[r].second});
+    }
+  }
+};
+
+void Attend(const KernelTable& kernels, const Pages& pages, const AttentionParams& params,
+            std::span<const AttentionRow> rows) {
+  std::vector<float> scratch(AttentionScratchFloats(rows.size()));
+  kernels.attention(pages.view, params, rows, scratch.data());
+}
+
+void ExpectAttention(const Pages& pages, const AttentionParams& params, const Rows& rows) {
+  const int64_t head_dim = rows.head_dim;
+  for (size_t r = 0; r < rows.rows.size(); ++r) {
+    const AttentionRow& row = rows.rows[r];
+    std::vector<double> out(head_dim);
+    double total = 0;
+    for (int64_t t = row.begin; t < row.end; ++t) {
+      double score = 0;
+      for (int64_t d = 0; d < head_dim; ++d)
+        score += static_cast<double>(row.q[d]) * pages.k[t * head_dim + d];
+      score *= params.scale;
+      if (params.softcap != 0) score = params.softcap * std::tanh(score / params.softcap);
+      const double weight = std::exp(score);
+      total += weight;
+      for (int64_t d = 0; d < head_dim; ++d) out[d] += weight * pages.v[t * head_dim + d];
+    }
+    if (row.begin >= row.end) {
+      EXPECT_EQ(*row.lse, -INFINITY);
+      total = 1;
+    } else {
+      EXPECT_NEAR(*row.lse, std::log(total), 2e-5) << "row " << r;
+    }
+    for (int64_t d = 0; d < head_dim; ++d)
+      ASSERT_NEAR(row.out[d], out[d] / total, 2e-5) << "row " << r << " dim " << d;
+  }
+}
+
+// The ranges of a causal prefill of `tokens` tokens with `heads` query heads each, from position `first` on.
+std::vector<std::pair<int64_t, int64_t>> Causal(int64_t first, int64_t tokens, int heads, int64_t window) {
+  std::vector<std::pair<int64_t, int64_t>> ranges;
+  for (int64_t t = 0; t < tokens; ++t) {
+    const int64_t end = first + t + 1;
+    for (int h = 0; h < heads; ++h) ranges.emplace_back(std::max<int64_t>(0, end - window), end);
+  }
+  return ranges;
+}
+
+TEST_P(Attention, EqualsDoublePrecision) {
+  for (DType type : {DType::kF32, DType::kF16, DType::kBF16}) {
+    for (int head_dim : {8, 64, 72, 80, 96, 128, 256}) {
+      for (int page_tokens : {16, 48}) {
+        SCOPED_TRACE(std::string(Info(type).name) + " " + std::to_string(head_dim));
+        const Pages pages(kernels(), type, page_tokens, head_dim, 131);
+        const AttentionParams params{1.0f / std::sqrt(static_cast<float>(head_dim)), 0};
+        Rows rows(head_dim, Causal(120, 11, 3, 40));
+        Attend(kernels(), pages, params, rows.rows);
+        ExpectAttention(pages, params, rows);
+      }
+    }
+  }
+}
+
+TEST_P(Attention, SoftcapAndRangesWithNothingInCommon) {
+  const Pages pages(kernels(), DType::kF16, 32, 64, 300);
+  const AttentionParams params{0.5f, 5.0f};
+  Rows rows(64, {{0, 1}, {0, 0}, {17, 18}, {299, 300}, {3, 300}, {250, 20}, {0, 16}, {16, 32}, {100, 250}});
+  Attend(kernels(), pages, params, rows.rows);
+  ExpectAttention(pages, params, rows);
+}
+
+TEST_P(Attention, ARowIsBitwiseTheSameWhateverOtherRowsAreThere) {
+  for (DType type : {DType::kF32, DType::kF16, DType::kBF16}) {
+    const Pages pages(kernels(), type, 16, 80, 200);
+    const AttentionParams params{0.1f, 0};
+    Rows together(80, Causal(180, 20, 2, 60)), apart = Rows(80, Causal(180, 20, 2, 60));
+    Attend(kernels(), pages, params, together.rows);
+    size_t n = 1;
+    for (size_t r = 0; r < apart.rows.size(); r += n, n = n % 9 + 1) {
+      n = std::min(n, apart.rows.size() - r);
+      Attend(kernels(), pages, params, std::span(apart.rows).subspan(r, n));
+    }
+    EXPECT_EQ(std::memcmp(together.out.data(), apart.out.data(), together.out.size() * sizeof(float)), 0);
+    EXPECT_EQ(together.lse, apart.lse);
+  }
+}
+
+TEST_P(Attention, PagesBelowTheWindowAreNotRead) {
+  Pages pages(kernels(), DType::kF32, 16, 64, 100);
+  for (int page = 0; page < 4; ++page) pages.k_tiles[page] = pages.v_tiles[page] = nullptr;
+  const AttentionParams params{0.125f, 0};
+  Rows rows(64, {{64, 100}, {70, 99}});
+  Attend(kernels(), pages, params, rows.rows);
+  ExpectAttention(pages, params, rows);
+}
+
+// Splits of kAttentionSplit positions, merged, are the attention over the whole.
+TEST_P(Attention, PartialsMerge) {
+  constexpr int kHeadDim = 96;
+  constexpr int64_t kTokens = 2 * kAttentionSplit + 100;
+  const Pages pages(kernels(), DType::kF32, 64, kHeadDim, kTokens);
+  const AttentionParams params{0.2f, 0};
+  Rows parts(
+      kHeadDim,
+      {{5, kAttentionSplit}, {kAttentionSplit, 2 * kAttentionSplit}, {2 * kAttentionSplit, kTokens}, {7, 7}});
+  for (size_t r = 0; r < parts.rows.size(); ++r) {
+    parts.rows[r].q = parts.q.data();
+    Attend(kernels(), pages, params, std::span(parts.rows).subspan(r, 1));
+  }
+  Rows whole(kHeadDim, {{5, kTokens}});
+  kernels().merge_partials(parts.out.data(), parts.lse.data(), 4, kHeadDim, whole.out.data(),
+                           whole.lse.data());
+  ExpectAttention(pages, params, whole);
+
+  std::vector<float> nothing(2 * kHeadDim), lses = {-INFINITY, -INFINITY};
+  kernels().merge_partials(nothing.data(), lses.data(), 2, kHeadDim, whole.out.data(), whole.lse.data());
+  EXPECT_EQ(whole.lse[0], -INFINITY);
+  EXPECT_EQ(whole.out, std::vector<float>(kHeadDim, 0.0f));
+}
+
+TEST_P(Attention, StoreKvRoundsToNearestEven) {
+  constexpr int kHeadDim = 8;
+  const std::vector<float> values = {1.0f,       65519.0f,       65520.0f, 1e-8f,
+                                     0x1.8p-24f, 1.00048828125f, -0.0f,    3.0e-5f};
+  const std::vector<uint16_t> expected = {0x3c00, 0x7bff, 0x7c00, 0x0000, 0x0002, 0x3c00, 0x8000, 0x01f7};
+  std::vector<uint16_t> k(16 * kHeadDim), v(16 * kHeadDim);
+  kernels().store_kv(DType::kF16, 16, kHeadDim, 3, values.data(), values.data(),
+                     reinterpret_cast<std::byte*>(k.data()), reinterpret_cast<std::byte*>(v.data()));
+  for (int d = 0; d < kHeadDim; ++d) {
+    EXPECT_EQ(k[d * 16 + 3], expected[d]) << d;
+    EXPECT_EQ(v[3 * kHeadDim + d], expected[d]) << d;
+  }
+  const std::vector<float> bfloats = {1.0f,     0x1.01p0f, 0x1.03p0f,       NAN,
+                                      INFINITY, -2.0f,     0x1.fffffep127f, 0.0f};
+  const std::vector<uint16_t> expected_bfloats = {0x3f80, 0x3f80, 0x3f82, 0x7fc0, 0x7f80, 0xc000, 0x7f80, 0};
+  kernels().store_kv(DType::kBF16, 16, kHeadDim, 0, bfloats.data(), bfloats.data(),
+                     reinterpret_cast<std::byte*>(k.data()), reinterpret_cast<std::byte*>(v.data()));
+  for (int d = 0; d < kHeadDim; ++d) EXPECT_EQ(v[d], expected_bfloats[d]) << d;
+}
+
+std::string NameOf(const testing::TestParamInfo<const KernelTable*>& info) {
+  return std::string(info.param->name);
+}
+INSTANTIATE_TEST_SUITE_P(Isa, Attention, testing::ValuesIn(SupportedKernels()), NameOf);
+
+}  // namespace
+}  // namespace quire

@@ -1,0 +1,189 @@
+// Tolerances: a product may differ from the one in double precision by 1e-5 of the sum of its terms'
+// magnitudes. Between calls of one table with other rows or panels nothing may differ at all.
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <cstring>
+#include <limits>
+#include <string>
+
+#include "quire/kernels/test_matrix.h"
+
+namespace quire {
+namespace {
+
+class Matmul : public testing::TestWithParam<const KernelTable*> {
+ protected:
+  const KernelTable& kernels() const { return *GetParam(); }
+};
+
+struct Shape {
+  int64_t rows, outputs, cols;
+};
+
+// Column counts that fill no slab, one, and several with a rest; outputs that fill no panel, and several with
+// a rest.
+std::vector<Shape> ShapesFor(DType type) {
+  std::vector<Shape> shapes = {{1, 16, 256}, {2, 40, 512}, {9, 1, 1536}, {37, 19, 768}, {130, 17, 256}};
+  if (Info(type).block_elements <= 32) {
+    for (const Shape& shape : {Shape{1, 33, 32}, Shape{3, 16, 64}, Shape{8, 20, 576}})
+      shapes.push_back(shape);
+  }
+  return shapes;
+}
+
+void ExpectProduct(const std::vector<float>& w, const std::vector<float>& x, const std::vector<float>& y,
+                   const Shape& shape, const std::string& what) {
+  for (int64_t r = 0; r < shape.rows; ++r) {
+    for (int64_t o = 0; o < shape.outputs; ++o) {
+      double sum = 0, magnitude = 0;
+      for (int64_t k = 0; k < shape.cols; ++k) {
+        const double term = static_cast<double>(w[o * shape.cols + k]) * x[r * shape.cols + k];
+        sum += term;
+        magnitude += std::abs(term);
+      }
+      ASSERT_NEAR(y[r * shape.outputs + o], sum, 1e-5 * magnitude) << what << " row " << r << " output " << o;
+    }
+  }
+}
+
+std::string Describe(DType type, const Shape& shape) {
+  return std::string(Info(type).name) + " " + std::to_string(shape.rows) + "x" +
+         std::to_string(shape.outputs) + "x" + std::to_string(shape.cols);
+}
+
+TEST_P(Matmul, Q8EqualsTheProductInDoublePrecision) {
+  for (DType type : AllTypes()) {
+    if (!IsQuantized(type)) continue;
+    for (const Shape& shape : ShapesFor(type)) {
+      const TestMatrix w(kernels(), type, shape.outputs, shape.cols, 1);
+      const TestActivations x(kernels(), RandomFloats(shape.rows * shape.cols, 2), shape.rows, shape.cols);
+      std::vector<float> y(shape.rows * shape.outputs, NAN);
+      kernels().matmul_q8(w.packed, 0, w.packed.panels(), x.view, y.data(), shape.outputs);
+      ExpectProduct(w.Dequantized(kernels()), x.Dequantized(), y, shape, Describe(type, shape));
+    }
+  }
+}
+
+TEST_P(Matmul, F32EqualsTheProductInDoublePrecision) {
+  for (DType type : AllTypes()) {
+    std::vector<Shape> shapes = ShapesFor(type);
+    if (!IsQuantized(type)) shapes.push_back({5, 18, 75});
+    for (const Shape& shape : shapes) {
+      const TestMatrix w(kernels(), type, shape.outputs, shape.cols, 3);
+      const std::vector<float> x = RandomFloats(shape.rows * shape.cols, 4);
+      std::vector<float> y(shape.rows * shape.outputs, NAN);
+      kernels().matmul_f32(w.packed, 0, w.packed.panels(), x.data(), shape.cols, shape.rows, y.data(),
+                           shape.outputs);
+      ExpectProduct(w.Dequantized(kernels()), x, y, shape, Describe(type, shape));
+    }
+  }
+}
+
+// The integer sums reach their limits: nothing may saturate.
+TEST_P(Matmul, ExtremeCodesAndActivations) {
+  constexpr Shape kShape = {3, 16, 256};
+  std::vector<float> x(kShape.rows * kShape.cols, 1.0f);
+  for (int64_t k = 0; k < kShape.cols; ++k) {
+    x[kShape.cols + k] = -1.0f;
+    x[2 * kShape.cols + k] = k % 2 == 0 ? 1.0f : -1.0f;
+  }
+  const TestActivations activations(kernels(), x, kShape.rows, kShape.cols);
+  for (DType type : AllTypes()) {
+    if (!IsQuantized(type)) continue;
+    for (uint8_t fill : {0x00, 0x7f, 0x80, 0x81, 0xff}) {
+      const TestMatrix w(kernels(), type, kShape.outputs, kShape.cols,
+                         ConstantCodes(type, kShape.outputs, kShape.cols, fill));
+      std::vector<float> y(kShape.rows * kShape.outputs);
+      kernels().matmul_q8(w.packed, 0, 1, activations.view, y.data(), kShape.outputs);
+      ExpectProduct(w.Dequantized(kernels()), activations.Dequantized(), y, kShape,
+                    std::string(Info(type).name) + " fill " + std::to_string(fill));
+    }
+  }
+}
+
+TEST_P(Matmul, ARowIsBitwiseTheSameInEveryBatchAndPanelRange) {
+  constexpr Shape kShape = {37, 55, 768};
+  const std::vector<float> x = RandomFloats(kShape.rows * kShape.cols, 6);
+  const TestActivations all(kernels(), x, kShape.rows, kShape.cols);
+  for (DType type : AllTypes()) {
+    SCOPED_TRACE(Info(type).name);
+    const TestMatrix w(kernels(), type, kShape.outputs, kShape.cols, 5);
+    const auto multiply = [&](bool q8, int64_t row, int64_t rows, int64_t panel, int64_t panel_end,
+                              float* y) {
+      if (!q8) {
+        kernels().matmul_f32(w.packed, panel, panel_end, x.data() + row * kShape.cols, kShape.cols, rows, y,
+                             kShape.outputs);
+        return;
+      }
+      QuantizedActivations part = all.view;
+      part.rows = rows;
+      part.values += row * kShape.cols;
+      part.scales += row * kShape.cols / kActivationGroup;
+      part.sums += row * kShape.cols / 16;
+      kernels().matmul_q8(w.packed, panel, panel_end, part, y, kShape.outputs);
+    };
+    for (bool q8 : {false, true}) {
+      if (q8 && !IsQuantized(type)) continue;
+      std::vector<float> together(kShape.rows * kShape.outputs), apart(kShape.rows * kShape.outputs);
+      multiply(q8, 0, kShape.rows, 0, w.packed.panels(), together.data());
+      int64_t rows = 1;
+      for (int64_t row = 0; row < kShape.rows; row += rows, rows = row < 3 ? 1 : rows % 9 + 1) {
+        rows = std::min(rows, kShape.rows - row);
+        for (int64_t panel = 0; panel < w.packed.panels(); ++panel) {
+          multiply(q8, row, rows, panel, panel + 1, apart.data() + row * kShape.outputs);
+        }
+      }
+      EXPECT_EQ(std::memcmp(together.data(), apart.data(), together.size() * sizeof(float)), 0)
+          << "q8 " << q8;
+    }
+  }
+}
+
+TEST_P(Matmul, QuantizeRow) {
+  constexpr int64_t kCols = 96;
+  std::vector<float> x = RandomFloats(2 * kCols, 8);
+  for (int i = 0; i < 32; ++i) x[kCols + 32 + i] = 0;
+  x[kCols + 64] = 127.0f;  // scale 1: values are the rounded numbers themselves, halves to even
+  const std::vector<float> ties = {0.5f, 1.5f, 2.5f, -0.5f, -1.5f, -126.5f};
+  for (size_t i = 0; i < ties.size(); ++i) x[kCols + 65 + i] = ties[i];
+  const TestActivations q(kernels(), x, 2, kCols);
+  for (int64_t i = 0; i < 2 * kCols; ++i) {
+    const float scale = q.scales[i / kActivationGroup];
+    EXPECT_NEAR(q.values[i] * scale, x[i], 0.5001f * scale);
+  }
+  for (size_t i = 0; i < q.sums.size(); ++i) {
+    int32_t sum = 0;
+    for (int k = 0; k < 16; ++k) sum += q.values[16 * i + k];
+    EXPECT_EQ(q.sums[i], sum);
+  }
+  EXPECT_EQ(q.scales[4], 0.0f);
+  EXPECT_EQ(q.scales[5], 1.0f);
+  EXPECT_EQ((std::vector<int>(q.values.begin() + kCols + 64, q.values.begin() + kCols + 71)),
+            (std::vector<int>{127, 0, 2, 2, 0, -2, -126}));
+}
+
+TEST_P(Matmul, NumbersThatAreNoneReachTheirOwnRowOnly) {
+  constexpr int64_t kCols = 64, kOutputs = 16;
+  std::vector<float> x = RandomFloats(4 * kCols, 9);
+  x[5] = NAN;
+  x[kCols + 40] = INFINITY;
+  x[2 * kCols] = 1e-40f;  // a group of subnormals and zeros has no usable inverse scale
+  for (int k = 1; k < 32; ++k) x[2 * kCols + k] = 0;
+  const TestActivations q(kernels(), x, 4, kCols);
+  const TestMatrix w(kernels(), DType::kQ4_0, kOutputs, kCols, 1);
+  std::vector<float> y(4 * kOutputs);
+  kernels().matmul_q8(w.packed, 0, 1, q.view, y.data(), kOutputs);
+  for (int64_t o = 0; o < kOutputs; ++o) {
+    EXPECT_TRUE(std::isnan(y[o]) && std::isnan(y[kOutputs + o]));
+    EXPECT_TRUE(std::isfinite(y[2 * kOutputs + o]) && std::isfinite(y[3 * kOutputs + o]));
+  }
+}
+
+std::string NameOf(const testing::TestParamInfo<const KernelTable*>& info) {
+  return std::string(info.param->name);
+}
+INSTANTIATE_TEST_SUITE_P(Isa, Matmul, testing::ValuesIn(SupportedKernels()), NameOf);
+
+}  // namespace
+}  // namespace quire
