@@ -9,7 +9,7 @@ import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 TEMPLATES = sorted((ROOT / ".cache/deps/jinja-11434/templates").glob("*.jinja"))
-TEST_PROGRAM = pathlib.Path(os.environ.get("QUIRE_BUILD", ROOT / "build/release")) / "quire/text/text_test"
+TEST_PROGRAM = pathlib.Path(os.environ.get("QUIRE_BUILD", ROOT / "build/release")) / "text/text_test"
 
 # It marks some text as safe HTML, after which jinja2 escapes the rest of the sentence.
 KNOWN_TO_DIFFER = {"meetkai-functionary-medium-v3.1"}
