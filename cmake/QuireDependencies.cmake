@@ -10,6 +10,7 @@ find_package(fmt REQUIRED)
 find_package(spdlog REQUIRED)
 find_package(nlohmann_json REQUIRED)
 find_package(OpenSSL REQUIRED)
+find_package(Boost 1.81 REQUIRED)  # Asio and Beast: headers only
 
 # quire_archive(name library header): an imported target quire::<name> for a library without CMake package.
 function(quire_archive name library header)
