@@ -32,7 +32,7 @@ struct EngineOptions {
   int64_t max_queue = 1024;
   // Longest prompt plus output; 0: the model's context length.
   int64_t max_context = 0;
-  // Row of the scheduling table: "fcfs" or "priority".
+  // A scheduling policy with its parameters: "fcfs", "priority:age_s=30".
   std::string scheduling = "fcfs";
 };
 
@@ -48,7 +48,7 @@ class Engine {
                                                 const Clock& clock = Clock::System());
   virtual ~Engine() = default;  // stops
 
-  // Starts the engine thread. Tests call Step() themselves instead.
+  // Starts the engine thread. Tests and simulators call Step() themselves instead.
   virtual void Start() = 0;
 
   // Thread-safe. Errors: kInvalidArgument (a parameter out of range, a prompt that is too long for the
@@ -58,7 +58,8 @@ class Engine {
   // Thread-safe. The pages are free within one step; the sink gets kCancelled unless it finished before.
   virtual void Cancel(RequestId id) = 0;
 
-  // Refuses new requests and returns when the running ones are done (Drain), or cancels them (Stop).
+  // Refuses new requests and returns when the running ones are done (Drain), or cancels them (Stop). Not to
+  // be called from a sink.
   virtual void Drain() = 0;
   virtual void Stop() = 0;
 

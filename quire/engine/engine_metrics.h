@@ -3,14 +3,19 @@
 #ifndef QUIRE_ENGINE_ENGINE_METRICS_H_
 #define QUIRE_ENGINE_ENGINE_METRICS_H_
 
+#include <cstdint>
 #include <string>
 
 #include "quire/base/metrics.h"
+#include "quire/kv/page_cache.h"
 
 namespace quire {
 
 struct EngineMetrics {
-  explicit EngineMetrics(const std::string& model_name);
+  // Length histograms reach up to `max_context` tokens.
+  EngineMetrics(const std::string& model_name, int64_t max_context);
+
+  void SetKvUsage(const KvUsage& usage);
 
   MetricsRegistry registry;
 
@@ -28,6 +33,7 @@ struct EngineMetrics {
   Counter& finished_length;
   Counter& finished_abort;
   Counter& finished_error;
+  Counter& corrupted_requests;   // logits that are not numbers
   Counter& rejected_queue_full;  // admission_rejections{reason=...}
   Counter& rejected_too_long;
   Histogram& time_to_first_token;

@@ -42,7 +42,8 @@ struct Request {
   std::string id;             // for logs, e.g. "cmpl-3f2a..."
   std::vector<Token> prompt;  // never empty
   SamplingParams sampling;
-  int priority = 0;  // lower runs earlier where the policy looks at it
+  int priority = 0;    // lower runs earlier where the policy looks at it
+  std::string tenant;  // whose request it is, for policies that share fairly
 };
 
 }  // namespace quire

@@ -18,12 +18,12 @@
 namespace quire {
 
 struct RuntimeOptions {
-  std::string kv_memory;              // "4GiB", "50%" of what is free; empty: derived, see kv_memory_reason
-  std::string kv_type = "auto";       // f16, bf16, f32; auto: f16, and f32 with exact
+  std::string kv_memory;         // "4GiB", "50%" of what is free; empty: derived, see kv_memory_reason
+  std::string kv_type = "auto";  // f16, bf16, f32; auto: f16, and f32 with exact
   int page_tokens = 16;
   bool exact = false;
-  int threads = 0;                    // 0: UsableProcessors()
-  std::string chat_template_file;     // empty: the model's own
+  int threads = 0;                 // 0: UsableProcessors()
+  std::string chat_template_file;  // empty: the model's own
   EngineOptions engine;
   std::function<void(double)> progress;
 };
@@ -37,7 +37,7 @@ struct Runtime {
   std::string chat_template_missing;            // why, for the error of the one who needs it
   std::unique_ptr<LanguageModel> model;
   std::unique_ptr<Engine> engine;
-  std::string kv_memory_reason;                 // one line: how much KV memory, and why that much
+  std::string kv_memory_reason;  // one line: how much KV memory, and why that much
 };
 
 Result<std::unique_ptr<Runtime>> LoadRuntime(const std::string& model_path, const RuntimeOptions& options);

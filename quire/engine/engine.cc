@@ -1,0 +1,463 @@
+#include "quire/engine/engine.h"
+
+#include <algorithm>
+#include <atomic>
+#include <exception>
+#include <mutex>
+#include <random>
+#include <set>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "quire/base/check.h"
+#include "quire/engine/inbox.h"
+#include "quire/engine/output.h"
+#include "quire/engine/request_limits.h"
+#include "quire/engine/sampler.h"
+#include "quire/engine/scheduler.h"
+#include "quire/kernels/kernels.h"
+
+// Invariants:
+// - Everything but the inbox, the metrics and the usage snapshot belongs to the thread that calls Step.
+// - While a step is computed no sequence changes: results are collected aside and applied in Commit, so a
+//   step that throws leaves nothing half done but its own requests, which end with the error.
+// - Every sample of a request gets exactly one event with `finish`, and nothing after it.
+
+namespace quire {
+namespace {
+
+// What a step found out about one of its sequences.
+struct SequenceResult {
+  std::vector<SampledToken> sampled;                             // one per sample that continues here
+  std::vector<std::optional<PositionLogprobs>> prompt_logprobs;  // by token of the step
+};
+
+class PagedEngine final : public Engine {
+ public:
+  PagedEngine(LanguageModel& model, const Tokenizer* tokenizer, PageCache cache,
+              std::unique_ptr<SchedulingPolicy> policy, ThreadPool& pool, const EngineOptions& options,
+              const RequestLimits& limits, const Clock& clock)
+      : model_(model),
+        tokenizer_(tokenizer),
+        pool_(pool),
+        options_(options),
+        limits_(limits),
+        clock_(clock),
+        metrics_(model.info().name, limits.context),
+        inbox_(options.max_queue),
+        scheduler_(std::move(cache), std::move(policy),
+                   {.step_tokens = options.max_step_tokens, .sequences = options.max_sequences}),
+        samplers_(pool.threads(), Sampler(BestKernels(), limits.vocab_size)) {
+    std::random_device device;
+    seed_base_ = (static_cast<uint64_t>(device()) << 32) | device();
+    PublishUsage();
+  }
+  ~PagedEngine() override { Stop(); }
+
+  void Start() override {
+    QUIRE_CHECK(!started_.exchange(true));
+    thread_ = std::thread([this] { Loop(); });
+  }
+
+  Result<RequestId> Submit(Request request, std::shared_ptr<TokenSink> sink) override;
+  void Cancel(RequestId id) override { inbox_.Cancel(id); }
+  void Drain() override;
+  void Stop() override;
+  bool Step() override;
+
+  const EngineOptions& options() const override { return options_; }
+  EngineMetrics& metrics() override { return metrics_; }
+  KvUsage kv_usage() const override {
+    const std::lock_guard lock(usage_mutex_);
+    return usage_;
+  }
+
+ private:
+  void Loop();
+
+  // The verbs of a step, in order.
+  void TakeArrivals(std::vector<std::shared_ptr<LiveRequest>> arrivals);
+  void CancelRequests(const Inbox::Mail& mail);
+  PlannedStep Plan();
+  std::vector<SequenceResult> Forward(const PlannedStep& step);
+  void Sample(std::span<LogitsRow> rows, const PlannedStep& step, std::vector<SequenceResult>& results);
+  void Commit(const PlannedStep& step, std::vector<SequenceResult> results);
+  void Retire();
+
+  void SampleRow(const LogitsRow& row, const Sequence& sequence, Sampler& sampler, SequenceResult& result);
+  void CommitSequence(Sequence& sequence, SequenceResult result, TimePoint now);
+  bool TakePromptLogprobs(LiveRequest& owner, int64_t position, SequenceResult& result);
+  void CompletePrompt(LiveRequest& owner);
+  void Deliver(Sequence& sequence, SampledToken sampled, TimePoint now);
+  void End(Sequence& sequence, FinishReason reason, std::optional<Error> error = std::nullopt);
+  template <typename Predicate>
+  void EndWhere(Predicate&& matches, FinishReason reason, const std::optional<Error>& error = std::nullopt);
+  void FailStep(const PlannedStep& step, const char* what);
+  void RecordFinish(const Sequence& sequence, FinishReason reason, int samples);
+  void PublishUsage();
+  template <typename Call>
+  void CallSink(const LiveRequest& owner, Call&& call);
+
+  LanguageModel& model_;
+  const Tokenizer* const tokenizer_;
+  ThreadPool& pool_;
+  const EngineOptions options_;
+  const RequestLimits limits_;
+  const Clock& clock_;
+  EngineMetrics metrics_;
+  Inbox inbox_;
+  uint64_t seed_base_ = 0;
+
+  Scheduler scheduler_;
+  std::vector<Sampler> samplers_;  // one per thread of the pool
+  std::vector<Sequence*> ended_;   // got their last event in this step
+  bool stopped_ = false;
+
+  mutable std::mutex usage_mutex_;
+  KvUsage usage_;
+  std::mutex stop_mutex_;  // serialises Stop
+  std::atomic<bool> started_ = false;
+  std::thread thread_;
+};
+
+// -- Any thread ---------------------------------------------------------------------------------------------
+
+Result<RequestId> PagedEngine::Submit(Request request, std::shared_ptr<TokenSink> sink) {
+  QUIRE_TRY(CheckSampling(request.sampling, limits_));
+  const Result<int64_t> output_limit = OutputLimit(request, limits_);
+  if (!output_limit) {
+    metrics_.rejected_too_long.Add();
+    return std::unexpected(output_limit.error());
+  }
+  auto live = std::make_shared<LiveRequest>();
+  live->request = std::move(request);
+  live->sink = std::move(sink);
+  live->arrival = clock_.Now();
+  live->max_output_tokens = *output_limit;
+  live->stop_tokens = StopTokens(live->request.sampling, tokenizer_);
+  live->samples_left = live->request.sampling.n;
+  const Result<uint64_t> id = inbox_.Put(live);
+  if (!id && id.error().code == ErrorCode::kResourceExhausted) metrics_.rejected_queue_full.Add();
+  return id;
+}
+
+void PagedEngine::Drain() {
+  inbox_.Close();
+  while (!started_ && Step()) {
+  }
+  inbox_.WaitUntilDone();
+}
+
+void PagedEngine::Stop() {
+  const std::lock_guard lock(stop_mutex_);
+  inbox_.Stop();
+  if (thread_.joinable()) {
+    thread_.join();
+  } else if (!stopped_) {
+    Step();
+  }
+}
+
+// -- The engine thread --------------------------------------------------------------------------------------
+
+void PagedEngine::Loop() {
+  while (!stopped_) {
+    if (!Step()) inbox_.WaitForMail();
+  }
+}
+
+bool PagedEngine::Step() {
+  Inbox::Mail mail = inbox_.Take();
+  const bool had_mail = !mail.empty();
+  TakeArrivals(std::move(mail.arrivals));
+  CancelRequests(mail);
+  Retire();
+
+  const PlannedStep step = Plan();
+  if (!step.sequences.empty()) {
+    try {
+      Commit(step, Forward(step));
+    } catch (const std::exception& error) {
+      FailStep(step, error.what());
+    } catch (...) {
+      FailStep(step, "unknown exception");
+    }
+    Retire();
+  }
+  PublishUsage();
+  return had_mail || !step.sequences.empty();
+}
+
+void PagedEngine::TakeArrivals(std::vector<std::shared_ptr<LiveRequest>> arrivals) {
+  for (std::shared_ptr<LiveRequest>& live : arrivals) {
+    const SamplingParams& params = live->request.sampling;
+    live->seed = params.seed.value_or(seed_base_ + live->id);
+    if (params.prompt_logprobs) live->prompt_logprobs = {std::nullopt};
+    auto sequence = std::make_unique<Sequence>();
+    sequence->id = live->id * kMaxSamples;
+    sequence->owner = live;
+    sequence->forks_due = params.n - 1;
+    sequence->tokens = live->request.prompt;
+    if (TokenCounts::Needed(params)) sequence->seen.AddPrompt(live->request.prompt);
+    StartText(*sequence, tokenizer_);
+    scheduler_.Add(std::move(sequence));
+  }
+}
+
+void PagedEngine::CancelRequests(const Inbox::Mail& mail) {
+  if (mail.cancels.empty() && !mail.stop) return;
+  const std::set<uint64_t> ids(mail.cancels.begin(), mail.cancels.end());
+  EndWhere([&](const Sequence& s) { return mail.stop || ids.contains(s.owner->id); },
+           FinishReason::kCancelled);
+  stopped_ = mail.stop;
+}
+
+PlannedStep PagedEngine::Plan() {
+  const int64_t preemptions = scheduler_.preemptions();
+  const TimePoint now = clock_.Now();
+  PlannedStep step = scheduler_.Plan(now);
+  metrics_.preemptions.Add(static_cast<double>(scheduler_.preemptions() - preemptions));
+  for (Sequence* sequence : step.sequences) {
+    if (sequence->first_step) continue;
+    sequence->first_step = now;
+    inbox_.LeftQueue();
+  }
+  return step;
+}
+
+std::vector<SequenceResult> PagedEngine::Forward(const PlannedStep& step) {
+  std::vector<SequenceResult> results(step.sequences.size());
+  for (size_t i = 0; i < results.size(); ++i) {
+    if (step.plan.sequences[i].logits != LogitsWanted::kAll) continue;
+    results[i].prompt_logprobs.resize(step.sequences[i]->scheduled);
+  }
+  model_.Forward(step.plan, scheduler_.cache().pool(),
+                 [&](std::span<LogitsRow> rows) { Sample(rows, step, results); });
+  return results;
+}
+
+void PagedEngine::Sample(std::span<LogitsRow> rows, const PlannedStep& step,
+                         std::vector<SequenceResult>& results) {
+  const auto sample = [&](int64_t i, int worker) {
+    const int at = rows[i].sequence;
+    try {
+      SampleRow(rows[i], *step.sequences[at], samplers_[worker], results[at]);
+    } catch (...) {
+      // Leaves the result out, and Commit ends the sequence: an exception must not leave a pool thread.
+    }
+  };
+  if (rows.size() == 1) {
+    sample(0, 0);
+  } else {
+    pool_.Run(std::ssize(rows), sample);
+  }
+}
+
+// Rows of one sequence may be sampled at once; each writes a place of its own.
+void PagedEngine::SampleRow(const LogitsRow& row, const Sequence& sequence, Sampler& sampler,
+                            SequenceResult& result) {
+  const LiveRequest& owner = *sequence.owner;
+  const SamplingParams& params = owner.request.sampling;
+  const int64_t next = row.position + 1;
+  if (next < owner.prompt_tokens() && params.prompt_logprobs) {
+    result.prompt_logprobs[row.position - sequence.computed] =
+        sampler.Logprobs(row.logits, owner.request.prompt[next], *params.prompt_logprobs);
+  }
+  if (next < std::ssize(sequence.tokens)) return;
+  const int64_t position = sequence.output_tokens();
+  result.sampled = sampler.Sample(
+      row.logits,
+      {.params = params,
+       .seen = sequence.seen,
+       .masked = position < params.min_tokens ? std::span(owner.stop_tokens) : std::span<const Token>(),
+       .seed = owner.seed,
+       .first_sample = sequence.sample,
+       .draws = sequence.places(),
+       .position = position});
+}
+
+void PagedEngine::Commit(const PlannedStep& step, std::vector<SequenceResult> results) {
+  metrics_.step_tokens.Observe(static_cast<double>(step.plan.tokens()));
+  const TimePoint now = clock_.Now();
+  for (size_t i = 0; i < step.sequences.size(); ++i) {
+    CommitSequence(*step.sequences[i], std::move(results[i]), now);
+  }
+}
+
+void PagedEngine::CommitSequence(Sequence& sequence, SequenceResult result, TimePoint now) {
+  LiveRequest& owner = *sequence.owner;
+  const bool samples = sequence.reaches_end();
+  const int64_t position = std::exchange(sequence.computed, sequence.computed + sequence.scheduled);
+  sequence.scheduled = 0;
+  if (!TakePromptLogprobs(owner, position, result) || (samples && result.sampled.empty())) {
+    metrics_.corrupted_requests.Add();
+    return End(
+        sequence, FinishReason::kError,
+        Error{ErrorCode::kInternal, "the model computed logits that are not numbers; check its weights"});
+  }
+  if (!samples) return;
+  if (sequence.output_tokens() == 0) CompletePrompt(owner);
+  if (owner.max_output_tokens == 0) return End(sequence, FinishReason::kLength);
+  while (sequence.forks_due > 0) {
+    Sequence& fork = scheduler_.Fork(sequence);
+    Deliver(fork, std::move(result.sampled[fork.sample - sequence.sample]), now);
+  }
+  Deliver(sequence, std::move(result.sampled[0]), now);
+}
+
+// Appends what is new of the step's prompt log-probabilities; after a preemption some are known already.
+// False when one is missing.
+bool PagedEngine::TakePromptLogprobs(LiveRequest& owner, int64_t position, SequenceResult& result) {
+  for (size_t i = 0; i < result.prompt_logprobs.size() && owner.wants_prompt_logprobs(); ++i) {
+    if (position + static_cast<int64_t>(i) + 1 != std::ssize(owner.prompt_logprobs)) continue;
+    if (!result.prompt_logprobs[i]) return false;
+    owner.prompt_logprobs.push_back(std::move(result.prompt_logprobs[i]));
+  }
+  return true;
+}
+
+void PagedEngine::CompletePrompt(LiveRequest& owner) {
+  metrics_.prompt_tokens.Add(static_cast<double>(owner.prompt_tokens()));
+  if (!owner.request.sampling.prompt_logprobs) return;
+  CallSink(owner, [&](TokenSink& sink) { sink.OnPromptLogprobs(owner.prompt_logprobs); });
+}
+
+void PagedEngine::Deliver(Sequence& sequence, SampledToken sampled, TimePoint now) {
+  OutputEvent event = AppendToken(sequence, std::move(sampled), tokenizer_);
+  const LiveRequest& owner = *sequence.owner;
+  if (sequence.last_token) {
+    metrics_.inter_token_latency.Observe(Seconds(now - *sequence.last_token));
+  } else {
+    sequence.first_token = now;
+    metrics_.time_to_first_token.Observe(Seconds(now - owner.arrival));
+  }
+  sequence.last_token = now;
+  metrics_.generation_tokens.Add();
+  if (event.finish) {
+    RecordFinish(sequence, *event.finish, 1);
+    ended_.push_back(&sequence);
+  }
+  CallSink(owner, [&](TokenSink& sink) { sink.OnOutput(std::move(event)); });
+}
+
+// Ends a sequence without a further token, and the samples that would have forked from it.
+void PagedEngine::End(Sequence& sequence, FinishReason reason, std::optional<Error> error) {
+  RecordFinish(sequence, reason, sequence.places());
+  ended_.push_back(&sequence);
+  for (int i = 0; i < sequence.places(); ++i) {
+    CallSink(*sequence.owner, [&](TokenSink& sink) {
+      sink.OnOutput(FinishEvent(sequence, sequence.sample + i, reason, error));
+    });
+  }
+}
+
+template <typename Predicate>
+void PagedEngine::EndWhere(Predicate&& matches, FinishReason reason, const std::optional<Error>& error) {
+  for (const auto list : {scheduler_.running(), scheduler_.waiting()}) {
+    for (const auto& sequence : list) {
+      const bool ended = std::ranges::find(ended_, sequence.get()) != ended_.end();
+      if (!ended && matches(*sequence)) End(*sequence, reason, error);
+    }
+  }
+}
+
+// Ends all samples of the step's requests: a fork that was just made is in no plan yet.
+void PagedEngine::FailStep(const PlannedStep& step, const char* what) {
+  const Error error{ErrorCode::kInternal,
+                    fmt::format("the step that computed this request failed: {}", what)};
+  std::set<const LiveRequest*> failed;
+  for (const Sequence* sequence : step.sequences) failed.insert(sequence->owner.get());
+  EndWhere([&](const Sequence& s) { return failed.contains(s.owner.get()); }, FinishReason::kError, error);
+}
+
+void PagedEngine::Retire() {
+  for (Sequence* sequence : std::exchange(ended_, {})) {
+    const std::shared_ptr<LiveRequest> owner = sequence->owner;
+    if (!sequence->first_step) inbox_.LeftQueue();
+    owner->samples_left -= sequence->places();
+    scheduler_.Remove(*sequence);
+    if (owner->samples_left > 0) continue;
+    metrics_.params_n.Observe(owner->request.sampling.n);
+    inbox_.Done();
+  }
+}
+
+// -- Edges --------------------------------------------------------------------------------------------------
+
+// A sink that throws loses its request and nobody else's.
+template <typename Call>
+void PagedEngine::CallSink(const LiveRequest& owner, Call&& call) {
+  try {
+    call(*owner.sink);
+  } catch (...) {
+    inbox_.Cancel(owner.id);
+  }
+}
+
+void PagedEngine::RecordFinish(const Sequence& sequence, FinishReason reason, int samples) {
+  const LiveRequest& owner = *sequence.owner;
+  Counter* const counters[] = {&metrics_.finished_stop, &metrics_.finished_length, &metrics_.finished_abort,
+                               &metrics_.finished_error};
+  counters[static_cast<int>(reason)]->Add(samples);
+  for (int i = 0; i < samples; ++i) {
+    metrics_.params_max_tokens.Observe(static_cast<double>(owner.max_output_tokens));
+    metrics_.prompt_length.Observe(static_cast<double>(owner.prompt_tokens()));
+    metrics_.generation_length.Observe(static_cast<double>(sequence.output_tokens()));
+    metrics_.e2e_latency.Observe(Seconds(clock_.Now() - owner.arrival));
+  }
+  if (sequence.first_step) metrics_.queue_time.Observe(Seconds(*sequence.first_step - owner.arrival));
+  if (!sequence.first_token) return;
+  const double decode = Seconds(*sequence.last_token - *sequence.first_token);
+  metrics_.prefill_time.Observe(Seconds(*sequence.first_token - *sequence.first_step));
+  metrics_.decode_time.Observe(decode);
+  metrics_.inference_time.Observe(Seconds(*sequence.last_token - *sequence.first_step));
+  if (sequence.output_tokens() > 1) {
+    metrics_.time_per_output_token.Observe(decode / static_cast<double>(sequence.output_tokens() - 1));
+  }
+}
+
+void PagedEngine::PublishUsage() {
+  const KvUsage usage = scheduler_.cache().Usage();
+  metrics_.SetKvUsage(usage);
+  metrics_.requests_running.Set(static_cast<double>(scheduler_.running().size()));
+  metrics_.requests_waiting.Set(static_cast<double>(scheduler_.waiting().size()));
+  const std::lock_guard lock(usage_mutex_);
+  usage_ = usage;
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Engine>> Engine::Create(LanguageModel& model, const Tokenizer* tokenizer,
+                                               PageCache cache, ThreadPool& pool, EngineOptions options,
+                                               const Clock& clock) {
+  if (options.max_step_tokens < 1 || options.max_sequences < 1 || options.max_queue < 1) {
+    return Fail(ErrorCode::kInvalidArgument,
+                "max_step_tokens ({}), max_sequences ({}) and max_queue ({}) must each be at least 1",
+                options.max_step_tokens, options.max_sequences, options.max_queue);
+  }
+  const int64_t model_context = model.info().context_length;
+  if (options.max_context < 0 || options.max_context > model_context) {
+    return Fail(ErrorCode::kInvalidArgument,
+                "max_context is {}; the model's context allows 1 to {}, or 0 for all", options.max_context,
+                model_context);
+  }
+  if (options.max_context == 0) options.max_context = model_context;
+  QUIRE_ASSIGN(auto policy, MakeSchedulingPolicy(options.scheduling));
+  const RequestLimits limits{
+      .vocab_size = model.info().vocab_size,
+      .context = options.max_context,
+      .pool_context = LongestSequence(cache, options.max_step_tokens, options.max_context),
+      .pool_pages = cache.pool().pages(),
+      .max_samples = static_cast<int>(std::min<int64_t>(kMaxSamples, options.max_sequences)),
+      .has_tokenizer = tokenizer != nullptr};
+  if (limits.pool_context < 2) {
+    return Fail(ErrorCode::kInvalidArgument,
+                "KV memory of {} pages does not hold a sequence of two tokens; give more with --kv-memory",
+                limits.pool_pages);
+  }
+  return std::make_unique<PagedEngine>(model, tokenizer, std::move(cache), std::move(policy), pool, options,
+                                       limits, clock);
+}
+
+}  // namespace quire

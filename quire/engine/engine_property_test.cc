@@ -1,0 +1,146 @@
+// Properties that hold for every load: random arrivals, lengths, samples, cancellations, chunk sizes and tiny
+// pools. Every sample's ids are those of an unconstrained run of its own, all pages come back, everybody
+// ends.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <map>
+#include <random>
+
+#include "quire/engine/engine.h"
+#include "quire/engine/hash_model.h"
+
+namespace quire {
+namespace {
+
+struct Load {
+  Request request;
+  std::shared_ptr<CollectingSink> sink = std::make_shared<CollectingSink>();
+  RequestId id = 0;
+  int arrives = 0;     // step
+  int cancelled = -1;  // step, or never
+};
+
+Request RandomRequest(std::mt19937& random, int64_t room, int max_samples, uint64_t seed) {
+  Request request;
+  const int64_t prompt = 1 + random() % (room / 2);
+  for (int64_t i = 0; i < prompt; ++i) request.prompt.push_back(static_cast<Token>(random() % 61));
+  SamplingParams& params = request.sampling;
+  params.max_tokens = 1 + random() % (room - prompt);
+  params.temperature = random() % 3 == 0 ? 0 : 0.5 + static_cast<double>(random() % 100) / 100;
+  params.seed = seed;
+  params.n = random() % 3 == 0 ? 1 + random() % max_samples : 1;
+  if (random() % 3 == 0) params.top_k = 1 + random() % 20;
+  if (random() % 3 == 0) params.top_p = 0.5 + static_cast<double>(random() % 50) / 100;
+  if (random() % 4 == 0) params.repetition_penalty = 1.2;
+  if (random() % 4 == 0) params.stop_token_ids = {static_cast<Token>(random() % 61)};
+  if (random() % 4 == 0) params.min_tokens = random() % (*params.max_tokens + 1);
+  if (random() % 5 == 0) params.prompt_logprobs = 1;
+  request.priority = static_cast<int>(random() % 3);
+  return request;
+}
+
+void CheckLoad(const HashModel& model, const Load& load) {
+  const SamplingParams& params = load.request.sampling;
+  ASSERT_TRUE(load.sink->finished(params.n)) << "request " << load.id;
+  for (int i = 0; i < params.n; ++i) {
+    const CollectingSink::Sample& sample = load.sink->at(i);
+    std::vector<Token> expected = ExpectedTokens(model, load.request, i, *params.max_tokens);
+    if (*sample.last->finish == FinishReason::kCancelled) {
+      ASSERT_NE(load.cancelled, -1);
+      ASSERT_LE(sample.tokens.size(), expected.size());
+      expected.resize(sample.tokens.size());
+    }
+    ASSERT_EQ(sample.tokens, expected) << "request " << load.id << " sample " << i;
+  }
+}
+
+// One random world. Returns the preemptions it saw.
+double RunWorld(uint32_t seed, const std::string& scheduling) {
+  SCOPED_TRACE(testing::Message() << "world " << seed << " " << scheduling);
+  std::mt19937 random(seed);
+  HashModelOptions model_options;
+  if (seed % 3 == 1) model_options.windows = {0, 24};
+  if (seed % 3 == 2) model_options.windows = {20, 0, 20, 20};
+  HashModel model(model_options);
+  const int64_t groups = std::ssize(model.kv_layout().groups());
+  const int64_t pages = (8 + random() % 8) * groups;
+  EngineOptions options{.max_step_tokens = static_cast<int64_t>(1 + random() % 40),
+                        .max_sequences = static_cast<int64_t>(3 + random() % 12),
+                        .scheduling = scheduling};
+  ThreadPool pool(1);
+  ManualClock clock;
+  auto engine = Engine::Create(model, nullptr, model.MakeCache(pages), pool, options, clock).value();
+
+  std::vector<Load> loads(6 + random() % 20);
+  for (size_t i = 0; i < loads.size(); ++i) {
+    loads[i].request = RandomRequest(random, random() % 2 == 0 ? 120 : 40, 3, seed * 1000 + i);
+    loads[i].arrives = static_cast<int>(random() % 60);
+    if (random() % 5 == 0) loads[i].cancelled = loads[i].arrives + static_cast<int>(random() % 60);
+  }
+  bool busy = true;
+  int step = 0;
+  for (; step < 200 || busy; ++step) {
+    EXPECT_LT(step, 30000) << "somebody starves";
+    if (step >= 30000) return 0;
+    for (Load& load : loads) {
+      if (load.arrives == step) load.id = engine->Submit(load.request, load.sink).value();
+      if (load.cancelled == step) engine->Cancel(load.id);
+    }
+    busy = engine->Step();
+    clock.Advance(std::chrono::milliseconds(20));
+    const KvUsage usage = engine->kv_usage();
+    EXPECT_EQ(usage.used + usage.free, usage.total);
+    EXPECT_LE(usage.filled, usage.used);
+  }
+  EXPECT_EQ(engine->kv_usage().free, engine->kv_usage().total) << "pages leaked";
+  EXPECT_EQ(engine->kv_usage().filled, 0);
+  for (const Load& load : loads) CheckLoad(model, load);
+  return engine->metrics().preemptions.value();
+}
+
+TEST(EngineProperties, RandomLoadsOnTinyPools) {
+  double preemptions = 0;
+  for (uint32_t seed = 0; seed < 300 && !testing::Test::HasFatalFailure(); ++seed) {
+    preemptions += RunWorld(seed, seed % 4 == 3 ? "priority:age_s=1,preempt=1" : "fcfs");
+  }
+  EXPECT_GT(preemptions, 500) << "the pools were too large to test anything";
+}
+
+// A stream of short requests never keeps a long one from ending, and the other way round.
+TEST(EngineProperties, NobodyStarvesUnderAnEndlessStream) {
+  for (const char* scheduling : {"fcfs", "priority:age_s=2"}) {
+    HashModel model;
+    ThreadPool pool(1);
+    ManualClock clock;
+    auto engine = Engine::Create(model, nullptr, model.MakeCache(10), pool,
+                                 {.max_step_tokens = 16, .max_sequences = 6, .scheduling = scheduling}, clock)
+                      .value();
+    std::mt19937 random(11);
+    Load big;
+    big.request.prompt.assign(90, 5);
+    big.request.sampling.max_tokens = 60;
+    big.request.sampling.temperature = 0;
+    big.request.priority = 1;
+    std::vector<Load> stream;
+    int step = 0;
+    for (; step < 5000 && !big.sink->finished(); ++step) {
+      if (step == 30) big.id = engine->Submit(big.request, big.sink).value();
+      if (step % 3 == 0) {
+        Load& load = stream.emplace_back();
+        load.request = RandomRequest(random, 30, 1, step);
+        load.request.priority = 0;
+        if (!engine->Submit(load.request, load.sink)) stream.pop_back();
+      }
+      engine->Step();
+      clock.Advance(std::chrono::milliseconds(20));
+    }
+    EXPECT_TRUE(big.sink->finished()) << scheduling;
+    EXPECT_EQ(big.sink->at(0).tokens, ExpectedTokens(model, big.request, 0, 60));
+    engine->Drain();
+    for (const Load& load : stream) CheckLoad(model, load);
+  }
+}
+
+}  // namespace
+}  // namespace quire

@@ -1,0 +1,37 @@
+// What a request may ask of an engine: checked once, at Submit, on the thread of the one who asks.
+#ifndef QUIRE_ENGINE_REQUEST_LIMITS_H_
+#define QUIRE_ENGINE_REQUEST_LIMITS_H_
+
+#include <cstdint>
+
+#include "quire/base/result.h"
+#include "quire/engine/request.h"
+#include "quire/kv/page_cache.h"
+
+namespace quire {
+
+struct RequestLimits {
+  int vocab_size = 0;
+  int64_t context = 0;       // longest prompt plus output
+  int64_t pool_context = 0;  // the most tokens of one sequence that the page pool holds
+  int64_t pool_pages = 0;
+  int max_samples = 1;  // largest n
+  bool has_tokenizer = false;
+};
+
+inline constexpr int kMaxLogprobs = 20;
+inline constexpr int kMaxSamples = 128;  // of one request
+
+// The longest sequence that a pool can hold alone, in chunks of `chunk_tokens`; at most `limit`.
+int64_t LongestSequence(const PageCache& cache, int64_t chunk_tokens, int64_t limit);
+
+// Errors: kInvalidArgument, naming the parameter and its range.
+Status CheckSampling(const SamplingParams& params, const RequestLimits& limits);
+
+// The most tokens the request may generate. Errors: kInvalidArgument with the numbers when prompt and output
+// are too long for the context or the pool.
+Result<int64_t> OutputLimit(const Request& request, const RequestLimits& limits);
+
+}  // namespace quire
+
+#endif  // QUIRE_ENGINE_REQUEST_LIMITS_H_

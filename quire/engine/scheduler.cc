@@ -1,0 +1,191 @@
+#include "quire/engine/scheduler.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "quire/base/check.h"
+
+// Invariants:
+// - Waiting sequences hold no pages, so when nobody runs the whole pool is free and the first of the waiting
+//   fits: Submit refused everything that does not fit alone.
+// - A sequence takes pages only from those behind it in the policy's order, so the first always makes
+//   progress; one that cannot take any keeps its pages and sits the step out until it is preempted or pages
+//   come free. Together: a step with anybody running computes at least one token.
+
+namespace quire {
+
+Scheduler::Scheduler(PageCache cache, std::unique_ptr<SchedulingPolicy> policy, Limits limits)
+    : cache_(std::move(cache)), policy_(std::move(policy)), limits_(limits) {
+  QUIRE_CHECK(limits_.step_tokens > 0 && limits_.sequences > 0);
+}
+
+void Scheduler::Add(std::unique_ptr<Sequence> sequence) { waiting_.push_back(std::move(sequence)); }
+
+PlannedStep Scheduler::Plan(TimePoint now) {
+  const StepOrder order = Order(now);
+  LineUp(order);
+  Admit(order);
+  Grow();
+  return Pack();
+}
+
+// -- The order ----------------------------------------------------------------------------------------------
+
+SequenceFacts Scheduler::FactsOf(const Sequence& sequence) const {
+  const LiveRequest& owner = *sequence.owner;
+  return {.id = sequence.id,
+          .arrival_s = Seconds(owner.arrival.time_since_epoch()),
+          .priority = owner.request.priority,
+          .tenant = owner.request.tenant,
+          .prompt = owner.request.prompt,
+          .output_tokens = sequence.output_tokens(),
+          .max_output_tokens = owner.max_output_tokens,
+          .tokens_due = sequence.tokens_due(),
+          .pages_held = sequence.pages.pages_held,
+          .pages_to_admit = PagesDue(sequence),
+          .preemptions = sequence.preemptions};
+}
+
+StepOrder Scheduler::Order(TimePoint now) {
+  std::vector<SequenceFacts> waiting, running;
+  for (const auto& sequence : waiting_) waiting.push_back(FactsOf(*sequence));
+  for (const auto& sequence : running_) running.push_back(FactsOf(*sequence));
+  StepOrder order = policy_->Order(waiting, running,
+                                   {.now_s = Seconds(now.time_since_epoch()),
+                                    .tokens = limits_.step_tokens,
+                                    .free_pages = cache_.pool().free_pages(),
+                                    .free_sequences = FreePlaces()});
+  QUIRE_CHECK(order.waiting.size() == waiting.size() && order.running.size() == running.size());
+  return order;
+}
+
+// Puts the running sequences into the policy's order, without those that give way.
+void Scheduler::LineUp(const StepOrder& order) {
+  Sequences previous = std::exchange(running_, {});
+  for (int i : order.give_way) Preempt(std::move(previous[i]));
+  for (int i : order.running) {
+    if (previous[i]) running_.push_back(std::move(previous[i]));
+  }
+}
+
+// -- The four verbs -----------------------------------------------------------------------------------------
+
+int64_t Scheduler::FreePlaces() const {
+  int64_t places = limits_.sequences;
+  for (const auto& sequence : running_) places -= sequence->places();
+  return places;
+}
+
+// Pages it still needs to compute all its tokens and one more, and to fork.
+int64_t Scheduler::PagesDue(const Sequence& sequence) const {
+  const int64_t whole = cache_.PagesFor(std::ssize(sequence.tokens) + 1, limits_.step_tokens);
+  return std::max<int64_t>(0, whole - sequence.pages.pages_held) +
+         sequence.forks_due * std::ssize(cache_.layout().groups());
+}
+
+// A sequence comes in when the pages for all its tokens are free beside what the running ones need for theirs
+// and a page more for each to grow into: less would have it preempted at once.
+void Scheduler::Admit(const StepOrder& order) {
+  const int64_t page_to_grow = std::ssize(cache_.layout().groups());
+  int64_t places = FreePlaces();
+  int64_t pages = cache_.pool().free_pages();
+  for (const auto& sequence : running_) pages -= PagesDue(*sequence) + page_to_grow;
+
+  for (int i : order.waiting) {
+    Sequence& next = *waiting_[i];
+    const int64_t due = PagesDue(next);
+    const bool fits = next.places() <= places && due <= pages;
+    if (!fits && !running_.empty()) break;
+    places -= next.places();
+    pages -= due + page_to_grow;
+    running_.push_back(std::move(waiting_[i]));
+  }
+  std::erase(waiting_, nullptr);
+}
+
+void Scheduler::Grow() {
+  int64_t step_tokens = limits_.step_tokens;
+  for (const auto& sequence : running_) sequence->scheduled = 0;
+  for (const bool prompts : {false, true}) {
+    // By index: Reclaim takes sequences away behind the current one.
+    for (size_t i = 0; i < running_.size() && step_tokens > 0; ++i) {
+      Sequence& sequence = *running_[i];
+      if (sequence.scheduled > 0 || (sequence.tokens_due() > 1) != prompts) continue;
+      const int64_t tokens = std::min(sequence.tokens_due(), step_tokens);
+      cache_.TrimWindows(sequence.pages, sequence.computed);
+      Verdict verdict = cache_.Reserve(sequence.pages, tokens);
+      while (verdict == Verdict::kWait && Reclaim(sequence, &step_tokens)) {
+        verdict = cache_.Reserve(sequence.pages, tokens);
+      }
+      QUIRE_CHECK(verdict != Verdict::kNever);
+      if (verdict != Verdict::kGranted) continue;
+      sequence.scheduled = tokens;
+      step_tokens -= tokens;
+    }
+  }
+}
+
+// Preempts the last in order for `needy`, and gives back the step tokens it had. False when `needy` is the
+// last itself.
+bool Scheduler::Reclaim(const Sequence& needy, int64_t* step_tokens) {
+  if (running_.back().get() == &needy) return false;
+  *step_tokens += running_.back()->scheduled;
+  Preempt(std::move(running_.back()));
+  running_.pop_back();
+  return true;
+}
+
+PlannedStep Scheduler::Pack() {
+  PlannedStep step;
+  for (const bool prompts : {false, true}) {
+    for (const auto& sequence : running_) {
+      if (sequence->scheduled == 0 || (sequence->scheduled > 1) != prompts) continue;
+      const int64_t end = sequence->computed + sequence->scheduled;
+      LogitsWanted logits = sequence->reaches_end() ? LogitsWanted::kLast : LogitsWanted::kNone;
+      // The logits at position p tell about the prompt token at p + 1.
+      const LiveRequest& owner = *sequence->owner;
+      if (owner.wants_prompt_logprobs() && end >= std::ssize(owner.prompt_logprobs))
+        logits = LogitsWanted::kAll;
+      step.plan.sequences.push_back(
+          {.tokens = std::span(sequence->tokens).subspan(sequence->computed, sequence->scheduled),
+           .position = sequence->computed,
+           .pages = &sequence->pages,
+           .logits = logits});
+      step.sequences.push_back(sequence.get());
+    }
+  }
+  QUIRE_CHECK(running_.empty() || !step.sequences.empty());
+  return step;
+}
+
+// -- Lives of sequences -------------------------------------------------------------------------------------
+
+void Scheduler::Preempt(std::unique_ptr<Sequence> sequence) {
+  cache_.Release(sequence->pages);
+  sequence->computed = 0;
+  sequence->scheduled = 0;
+  ++sequence->preemptions;
+  ++preemptions_;
+  waiting_.push_back(std::move(sequence));
+}
+
+Sequence& Scheduler::Fork(Sequence& parent) {
+  QUIRE_CHECK(parent.forks_due > 0);
+  auto fork = std::make_unique<Sequence>(parent);
+  fork->pages = cache_.Fork(parent.pages);
+  fork->forks_due = 0;
+  fork->sample = parent.sample + parent.forks_due;
+  fork->id = parent.id + parent.forks_due;
+  --parent.forks_due;
+  running_.push_back(std::move(fork));
+  return *running_.back();
+}
+
+void Scheduler::Remove(Sequence& sequence) {
+  policy_->Finished(FactsOf(sequence));
+  cache_.Release(sequence.pages);
+  const auto is_it = [&](const std::unique_ptr<Sequence>& s) { return s.get() == &sequence; };
+  if (std::erase_if(running_, is_it) == 0) std::erase_if(waiting_, is_it);
+}
+
+}  // namespace quire

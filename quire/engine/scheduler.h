@@ -1,0 +1,72 @@
+// Decides who computes what in the next step. Plan is four verbs: Admit takes waiting sequences in, in the
+// policy's order; Grow reserves pages for one token of everybody who decodes and then for prompt chunks;
+// Reclaim preempts from the end of the order when pages run out; Pack writes the step plan.
+#ifndef QUIRE_ENGINE_SCHEDULER_H_
+#define QUIRE_ENGINE_SCHEDULER_H_
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "quire/base/clock.h"
+#include "quire/engine/sequence.h"
+#include "quire/kv/page_cache.h"
+#include "quire/model/step_plan.h"
+#include "quire/policies/scheduling.h"
+
+namespace quire {
+
+struct PlannedStep {
+  StepPlan plan;
+  std::vector<Sequence*> sequences;  // of plan.sequences, entry by entry
+};
+
+class Scheduler {
+ public:
+  struct Limits {
+    int64_t step_tokens = 0;
+    int64_t sequences = 0;  // that run at once
+  };
+  Scheduler(PageCache cache, std::unique_ptr<SchedulingPolicy> policy, Limits limits);
+
+  // A new sequence, without pages. It must fit the pool when it is alone.
+  void Add(std::unique_ptr<Sequence> sequence);
+  // The step to take now; empty only when nobody is here. Its pointers are good until the next call.
+  PlannedStep Plan(TimePoint now);
+  // A further sample of a running sequence, sharing its pages. REQUIRES: parent.forks_due > 0.
+  Sequence& Fork(Sequence& parent);
+  // Releases the pages and forgets the sequence.
+  void Remove(Sequence& sequence);
+
+  std::span<const std::unique_ptr<Sequence>> waiting() const { return waiting_; }
+  std::span<const std::unique_ptr<Sequence>> running() const { return running_; }
+  const PageCache& cache() const { return cache_; }
+  int64_t preemptions() const { return preemptions_; }
+
+ private:
+  using Sequences = std::vector<std::unique_ptr<Sequence>>;
+
+  StepOrder Order(TimePoint now);
+  void Admit(const StepOrder& order);
+  void Grow();
+  bool Reclaim(const Sequence& needy, int64_t* step_tokens);
+  PlannedStep Pack();
+
+  void LineUp(const StepOrder& order);
+  void Preempt(std::unique_ptr<Sequence> sequence);
+  SequenceFacts FactsOf(const Sequence& sequence) const;
+  int64_t PagesDue(const Sequence& sequence) const;
+  int64_t FreePlaces() const;
+
+  PageCache cache_;
+  std::unique_ptr<SchedulingPolicy> policy_;
+  const Limits limits_;
+  Sequences waiting_;  // hold no pages
+  Sequences running_;  // in the policy's order
+  int64_t preemptions_ = 0;
+};
+
+}  // namespace quire
+
+#endif  // QUIRE_ENGINE_SCHEDULER_H_
