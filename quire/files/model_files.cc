@@ -43,6 +43,10 @@ Result<std::unique_ptr<ModelFiles>> ModelFiles::Open(const std::string& path) {
   std::error_code error;
   const auto status = std::filesystem::status(path, error);
   if (std::filesystem::is_directory(status)) return OpenFolder(path);
+  if (std::filesystem::exists(status) &&
+      !std::filesystem::is_regular_file(status)) {  // opening a pipe could block
+    return Fail(ErrorCode::kIo, "{}: not a regular file, expected a .gguf file or a folder", path);
+  }
   if (path.ends_with(".safetensors") && std::filesystem::exists(status)) {
     return Fail(ErrorCode::kInvalidArgument,
                 "{}: a safetensors model is a folder, name the folder that holds the file", path);

@@ -110,7 +110,7 @@ std::string SafetensorsModel::FilePath(std::string_view file_name) const {
 
 bool SafetensorsModel::Has(std::string_view file_name) const {
   std::error_code error;
-  return IsPlainFileName(file_name) && std::filesystem::exists(FilePath(file_name), error);
+  return IsPlainFileName(file_name) && std::filesystem::is_regular_file(FilePath(file_name), error);
 }
 
 Result<nlohmann::json> SafetensorsModel::Json(std::string_view file_name) const {
