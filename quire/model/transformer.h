@@ -23,8 +23,11 @@ struct ModelOptions {
   int page_tokens = 16;
   // Most tokens in one StepPlan; sizes the activation memory.
   int64_t max_step_tokens = 512;
+  // Longest sequence that will be served; 0: what the model was trained for. Models that rotate long contexts
+  // otherwise than short ones (Phi 3) choose by it.
+  int64_t context_length = 0;
   // Called while weights are packed, with the share done in [0, 1].
-  std::function<void(double)> progress;
+  std::function<void(double)> progress = {};
 };
 
 // Errors: kUnsupported for an unknown architecture (listing the known ones), kCorrupt for missing or

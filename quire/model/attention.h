@@ -1,0 +1,93 @@
+// Attention of all rows of a step over the pages of their sequences, in parallel over sequences, KV heads,
+// blocks of query rows and splits of positions. A row's result is bitwise the same whatever else is in the
+// step and however many threads there are.
+#ifndef QUIRE_MODEL_ATTENTION_H_
+#define QUIRE_MODEL_ATTENTION_H_
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "quire/base/thread_pool.h"
+#include "quire/kernels/kernels.h"
+#include "quire/kv/kv_layout.h"
+#include "quire/kv/page_pool.h"
+#include "quire/model/attention_plan.h"
+#include "quire/model/step_plan.h"
+
+namespace quire {
+
+// Rows of query heads, and where their results go.
+struct AttentionIo {
+  const float* q = nullptr;  // row r at q + r * q_stride: heads * head_dim floats
+  int64_t q_stride = 0;
+  float* out = nullptr;  // row r at out + r * out_stride
+  int64_t out_stride = 0;
+};
+
+class PagedAttention {
+ public:
+  // The arguments outlive the object.
+  PagedAttention(const KernelTable& kernels, ThreadPool& pool, const KvLayout& layout, int64_t heads,
+                 AttentionParams params);
+
+  // Plans a step; `plan` must stay as it is until the last Run of the step.
+  void Prepare(const StepPlan& plan);
+
+  // REQUIRES: the keys and values of the step are stored.
+  void Run(int layer, const PagePool& pages, const AttentionIo& io);
+
+ private:
+  // What one thread needs for one task.
+  struct Scratch {
+    std::vector<float> scores;
+    std::vector<float> partial_outs;
+    std::vector<float> partial_lses;
+    std::vector<AttentionRow> rows;
+    std::vector<const std::byte*> k_tiles;
+    std::vector<const std::byte*> v_tiles;
+  };
+  // Partial results of one block and KV head: of query row r (token by token, head by head) and split s at
+  // r * splits + s.
+  struct Partials {
+    float* outs;
+    float* lses;
+  };
+  struct Call {
+    int layer;
+    int64_t kv_head;
+    const PagePool& pages;
+    const AttentionIo& io;
+    const AttentionPlan& plan;
+    const AttentionBlock& block;
+  };
+
+  void RunTask(const Call& call, const AttentionTask& task, Scratch& scratch);
+  void RunSplit(const Call& call, int64_t split, const Partials& partials, Scratch& scratch);
+  void FindTiles(const Call& call, PositionRange range, Scratch& scratch) const;
+  void Merge(const Call& call, const Partials& partials) const;
+  Partials PartialsOf(const Call& call, Scratch& scratch);
+  float* Out(const Call& call, int64_t token, int64_t head_of_group) const;
+  const AttentionPlan& PlanOf(int layer) const { return plans_[plan_of_group_[layout_.group_of(layer)]]; }
+
+  const KernelTable& kernels_;
+  ThreadPool& pool_;
+  const KvLayout& layout_;
+  const int64_t heads_per_kv_;
+  const AttentionParams params_;
+
+  const StepPlan* step_ = nullptr;
+  std::vector<AttentionPlan> plans_;   // one per distinct window
+  std::vector<size_t> plan_of_group_;  // by layer group
+  std::vector<Scratch> scratch_;       // by worker
+  std::vector<float> shared_outs_, shared_lses_;
+  // Tasks still to come, by plan block and KV head; whoever brings one to zero resets it for the next layer.
+  // Plans take turns: only one runs at a time, so one array, filled per Run, serves all.
+  std::unique_ptr<std::atomic<int>[]> open_tasks_;
+  size_t open_tasks_size_ = 0;
+};
+
+}  // namespace quire
+
+#endif  // QUIRE_MODEL_ATTENTION_H_

@@ -1,0 +1,78 @@
+#include "quire/model/linear.h"
+
+#include <algorithm>
+
+namespace quire {
+
+Activations Activations::Rows(int64_t first, int64_t count) const {
+  Activations part = Shaped(count, cols);
+  part.values = row(first);
+  if (int8.values != nullptr) {
+    part.int8.values += first * cols;
+    part.int8.scales += first * (cols / kActivationGroup);
+    part.int8.sums += first * (cols / 16);
+  }
+  return part;
+}
+
+Activations Activations::Shaped(int64_t new_rows, int64_t new_cols) const {
+  Activations shaped = *this;
+  shaped.rows = shaped.int8.rows = new_rows;
+  shaped.cols = shaped.int8.cols = new_cols;
+  return shaped;
+}
+
+void QuantizeColumns(const KernelTable& kernels, const Activations& x, int64_t row, int64_t begin,
+                     int64_t end) {
+  const int64_t at = row * x.cols + begin;
+  const QuantizedActivations part{.rows = 1,
+                                  .cols = end - begin,
+                                  .values = x.int8.values + at,
+                                  .scales = x.int8.scales + at / kActivationGroup,
+                                  .sums = x.int8.sums + at / 16};
+  kernels.quantize_row(x.values + at, 0, part);
+}
+
+void MultiplyPanels(const KernelTable& kernels, const Product& product, const Activations& x,
+                    int64_t panel_begin, int64_t panel_end) {
+  const Linear& linear = *product.linear;
+  if (linear.int8_input) {
+    kernels.matmul_q8(linear.matrix, panel_begin, panel_end, x.int8, product.y, product.y_stride);
+  } else {
+    kernels.matmul_f32(linear.matrix, panel_begin, panel_end, x.values, x.cols, x.rows, product.y,
+                       product.y_stride);
+  }
+  if (linear.bias == nullptr) return;
+  const int64_t begin = panel_begin * kPanelRows;
+  const int64_t end = std::min(panel_end * kPanelRows, linear.matrix.rows);
+  for (int64_t r = 0; r < x.rows; ++r) {
+    kernels.add(product.y + r * product.y_stride + begin, linear.bias + begin, end - begin);
+  }
+}
+
+void MultiplyAll(const KernelTable& kernels, ThreadPool& pool, std::span<const Product> products,
+                 const Activations& x) {
+  int64_t panels = 0;
+  for (const Product& product : products) panels += product.linear->matrix.panels();
+  const int64_t tasks = TasksFor(panels, x.rows, pool.threads());
+  pool.Run(tasks, [&](int64_t task, int) {
+    // The panels of all products are numbered through; this task has [begin, end).
+    int64_t begin = panels * task / tasks;
+    int64_t end = panels * (task + 1) / tasks;
+    for (const Product& product : products) {
+      const int64_t mine = product.linear->matrix.panels();
+      if (begin < mine && end > 0) {
+        MultiplyPanels(kernels, product, x, std::max<int64_t>(begin, 0), std::min(end, mine));
+      }
+      begin -= mine;
+      end -= mine;
+    }
+  });
+}
+
+int64_t TasksFor(int64_t units, int64_t rows, int threads) {
+  const int64_t pieces_per_thread = rows == 1 ? 2 : 8;
+  return std::clamp<int64_t>(pieces_per_thread * threads, 1, units);
+}
+
+}  // namespace quire

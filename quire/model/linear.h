@@ -1,0 +1,60 @@
+// Linear layers over a thread pool: products of packed weights with rows of activations. Several layers that
+// read the same activations run in one parallel region.
+#ifndef QUIRE_MODEL_LINEAR_H_
+#define QUIRE_MODEL_LINEAR_H_
+
+#include <cstdint>
+#include <span>
+
+#include "quire/base/thread_pool.h"
+#include "quire/kernels/kernels.h"
+
+namespace quire {
+
+struct Linear {
+  PackedMatrix matrix;
+  const float* bias = nullptr;  // [rows], or none
+  bool int8_input = false;      // multiplied with quantized activations
+};
+
+// Rows of activations as floats and, where a weight wants them so, as int8. A view; owns nothing.
+struct Activations {
+  int64_t rows = 0;
+  int64_t cols = 0;
+  float* values = nullptr;    // [rows, cols]
+  QuantizedActivations int8;  // the same rows and cols, or without memory
+
+  float* row(int64_t r) const { return values + r * cols; }
+  // Rows [first, first + count).
+  Activations Rows(int64_t first, int64_t count) const;
+  // The same memory as a matrix of other dimensions. REQUIRES: it is large enough.
+  Activations Shaped(int64_t new_rows, int64_t new_cols) const;
+};
+
+// Computes the int8 form of columns [begin, end) of one row. REQUIRES: both are multiples of
+// kActivationGroup.
+void QuantizeColumns(const KernelTable& kernels, const Activations& x, int64_t row, int64_t begin,
+                     int64_t end);
+
+// One layer applied to all rows of x: y[r * y_stride + output].
+struct Product {
+  const Linear* linear = nullptr;
+  float* y = nullptr;
+  int64_t y_stride = 0;
+};
+
+// Outputs [16 * panel_begin, 16 * panel_end) of one product, with bias, on the calling thread.
+void MultiplyPanels(const KernelTable& kernels, const Product& product, const Activations& x,
+                    int64_t panel_begin, int64_t panel_end);
+
+// All products, split over the pool by panels.
+void MultiplyAll(const KernelTable& kernels, ThreadPool& pool, std::span<const Product> products,
+                 const Activations& x);
+
+// Into how many tasks work of `units` equal units should be cut: one row streams weights from memory, which
+// two pieces a thread balance; many rows compute, where finer pieces cost nothing.
+int64_t TasksFor(int64_t units, int64_t rows, int threads);
+
+}  // namespace quire
+
+#endif  // QUIRE_MODEL_LINEAR_H_

@@ -1,0 +1,43 @@
+// The activations of one step: laid out once for the largest step, so that a forward pass allocates nothing.
+#ifndef QUIRE_MODEL_STEP_MEMORY_H_
+#define QUIRE_MODEL_STEP_MEMORY_H_
+
+#include <cstdint>
+
+#include "quire/base/aligned_buffer.h"
+#include "quire/base/result.h"
+#include "quire/model/config.h"
+#include "quire/model/linear.h"
+
+namespace quire {
+
+inline constexpr int64_t kLogitsRows = 16;  // rows of logits computed at a time
+
+// Cosines and sines of every row of the step, for one kind of rotation.
+struct RopeAngles {
+  int64_t pairs = 0;
+  float* cos = nullptr;  // [rows, pairs]
+  float* sin = nullptr;
+};
+
+struct StepMemory {
+  float* residual = nullptr;  // [rows, hidden]
+  Activations normed;         // [rows, hidden]
+  float* qkv = nullptr;       // [rows, q_dim + 2 * kv_dim]
+  Activations attended;       // [rows, q_dim]
+  float* added = nullptr;     // [rows, hidden]: what attention or feed-forward adds to the residual
+  Activations gated;          // [rows, ffn]
+  float* up = nullptr;        // [rows, ffn]
+  float* logits = nullptr;    // [kLogitsRows, vocab]
+  RopeAngles angles, local_angles;
+
+  // Errors: kResourceExhausted.
+  static Result<StepMemory> Allocate(const ModelConfig& config, int64_t rows);
+
+ private:
+  AlignedBuffer buffer_;
+};
+
+}  // namespace quire
+
+#endif  // QUIRE_MODEL_STEP_MEMORY_H_

@@ -1,0 +1,337 @@
+#include "quire/model/transformer.h"
+
+#include <algorithm>
+#include <cstring>
+#include <utility>
+
+#include "quire/base/check.h"
+#include "quire/model/attention.h"
+#include "quire/model/config.h"
+#include "quire/model/linear.h"
+#include "quire/model/rope.h"
+#include "quire/model/step_memory.h"
+#include "quire/model/weights.h"
+
+// The forward pass. Rows are the step's tokens in plan order. A layer is a handful of parallel regions over
+// rows or over panels of weights:
+//
+//   normed   = norm(residual)                         rows, with the addition before it
+//   qkv      = normed x Wq, Wk, Wv                    panels
+//   q, k     = rope(norm(q)), rope(norm(k)); store    rows
+//   attended = attention                              sequences, heads, splits
+//   added    = attended x Wo                          panels
+//   residual += norm(added); normed = norm(residual)  rows
+//   gated    = act(normed x Wgate) * (normed x Wup)   panels, quantized in place
+//   added    = gated x Wdown                          panels
+//
+// A single row needs no region over rows. After the last layer's attention only rows whose logits are wanted
+// go on.
+
+namespace quire {
+namespace {
+
+struct StepRow {
+  Token token = 0;
+  int sequence = 0;
+  int64_t position = 0;
+};
+
+class Transformer final : public LanguageModel {
+ public:
+  Transformer(std::shared_ptr<const ModelFiles> files, ModelConfig config, Weights weights, KvLayout layout,
+              StepMemory memory, const ModelOptions& options, const KernelTable& kernels, ThreadPool& pool);
+
+  const ModelInfo& info() const override { return info_; }
+  const KvLayout& kv_layout() const override { return layout_; }
+  void Forward(const StepPlan& plan, const PagePool& pages, const LogitsSink& sink) override;
+
+ private:
+  void ListRows(const StepPlan& plan);
+  void Embed();
+  void ProjectAndStore(int layer, const StepPlan& plan, const PagePool& pages);
+  void RotateAndStore(int layer, int64_t row, const PageTable& table, const PagePool& pages);
+  void Attend(int layer, const PagePool& pages);
+  void KeepWantedRows();
+  void FeedForward(const LayerWeights& layer);
+  void AddAndNorm(const float* post_norm, const float* next_norm, bool next_wants_int8);
+  void NormRow(int64_t row, const float* norm, bool wants_int8);
+  void Logits(const LogitsSink& sink);
+
+  int64_t rows() const { return std::ssize(rows_); }
+  Activations Normed() const { return memory_.normed.Rows(0, rows()); }
+  int64_t qkv_stride() const { return config_.q_dim() + 2 * config_.kv_dim(); }
+
+  // Calls fn(row) for all rows, in parallel where they are worth it; `floats` is about what a row touches.
+  template <typename Fn>
+  void ForEachRow(int64_t floats, Fn fn);
+
+  const std::shared_ptr<const ModelFiles> files_;  // holds the embedding
+  const ModelConfig config_;
+  const Weights weights_;
+  const KvLayout layout_;
+  const KernelTable& kernels_;
+  ThreadPool& pool_;
+  const int64_t max_rows_;
+  const StepMemory memory_;
+  const RopeFrequencies rope_, local_rope_;
+  PagedAttention attention_;
+  ModelInfo info_;
+
+  // Of the current step.
+  std::vector<StepRow> rows_;
+  std::vector<int64_t> wanted_;  // rows whose logits are wanted
+  std::vector<LogitsRow> logits_rows_;
+};
+
+AttentionParams AttentionParamsOf(const ModelConfig& config) {
+  return {.scale = config.attention_scale, .softcap = config.attention_softcap};
+}
+
+int64_t ServedContext(const ModelConfig& config, const ModelOptions& options) {
+  return options.context_length > 0 ? options.context_length : config.context_length;
+}
+
+Transformer::Transformer(std::shared_ptr<const ModelFiles> files, ModelConfig config, Weights weights,
+                         KvLayout layout, StepMemory memory, const ModelOptions& options,
+                         const KernelTable& kernels, ThreadPool& pool)
+    : files_(std::move(files)),
+      config_(std::move(config)),
+      weights_(std::move(weights)),
+      layout_(std::move(layout)),
+      kernels_(kernels),
+      pool_(pool),
+      max_rows_(options.max_step_tokens),
+      memory_(std::move(memory)),
+      rope_(MakeRopeFrequencies(config_.rope, ServedContext(config_, options))),
+      local_rope_(MakeRopeFrequencies(config_.local_rope, ServedContext(config_, options))),
+      attention_(kernels, pool, layout_, config_.heads, AttentionParamsOf(config_)) {
+  info_ = {.name = config_.name,
+           .architecture = config_.architecture,
+           .vocab_size = static_cast<int>(config_.vocab),
+           .context_length = config_.context_length,
+           .parameters = weights_.parameters,
+           .weight_bytes = weights_.bytes};
+  rows_.reserve(max_rows_);
+  wanted_.reserve(max_rows_);
+  logits_rows_.reserve(kLogitsRows);
+}
+
+template <typename Fn>
+void Transformer::ForEachRow(int64_t floats, Fn fn) {
+  constexpr int64_t kFloatsPerTask = 4096;  // less is done before another thread would have begun
+  const int64_t enough = (kFloatsPerTask + floats - 1) / floats;
+  const int64_t fair = (rows() + 4 * pool_.threads() - 1) / (4 * pool_.threads());
+  pool_.ParallelFor(rows(), std::max(enough, fair), [&](int64_t begin, int64_t end, int) {
+    for (int64_t row = begin; row < end; ++row) fn(row);
+  });
+}
+
+void Transformer::Forward(const StepPlan& plan, const PagePool& pages, const LogitsSink& sink) {
+  ListRows(plan);
+  if (rows_.empty()) return;
+  attention_.Prepare(plan);
+  Embed();
+  const int layers = static_cast<int>(weights_.layers.size());
+  for (int i = 0; i < layers; ++i) {
+    const LayerWeights& layer = weights_.layers[i];
+    ProjectAndStore(i, plan, pages);
+    const bool last = i + 1 == layers;
+    if (last && wanted_.empty()) return;
+    Attend(i, pages);
+    if (last) KeepWantedRows();
+    const Activations attended = memory_.attended.Rows(0, rows());
+    if (layer.attention_output.int8_input) {
+      ForEachRow(config_.q_dim(),
+                 [&](int64_t row) { QuantizeColumns(kernels_, attended, row, 0, config_.q_dim()); });
+    }
+    const Product output{&layer.attention_output, memory_.added, config_.hidden};
+    MultiplyAll(kernels_, pool_, {&output, 1}, attended);
+    AddAndNorm(layer.post_attention_norm, layer.ffn_norm, layer.ffn_wants_int8());
+    FeedForward(layer);
+    if (last) {
+      AddAndNorm(layer.post_ffn_norm, weights_.output_norm, weights_.output.int8_input);
+    } else {
+      const LayerWeights& next = weights_.layers[i + 1];
+      AddAndNorm(layer.post_ffn_norm, next.attention_norm, next.attention_wants_int8());
+    }
+  }
+  Logits(sink);
+}
+
+void Transformer::ListRows(const StepPlan& plan) {
+  QUIRE_CHECK(plan.tokens() <= max_rows_);
+  rows_.clear();
+  wanted_.clear();
+  for (size_t s = 0; s < plan.sequences.size(); ++s) {
+    const SequenceStep& step = plan.sequences[s];
+    QUIRE_CHECK(step.pages->tokens >= step.position + std::ssize(step.tokens));
+    for (size_t i = 0; i < step.tokens.size(); ++i) {
+      const bool last = i + 1 == step.tokens.size();
+      if (step.logits == LogitsWanted::kAll || (step.logits == LogitsWanted::kLast && last)) {
+        wanted_.push_back(rows());
+      }
+      rows_.push_back({step.tokens[i], static_cast<int>(s), step.position + static_cast<int64_t>(i)});
+    }
+  }
+}
+
+void Transformer::Embed() {
+  const TensorView& table = weights_.embedding;
+  const LayerWeights& first = weights_.layers.front();
+  ForEachRow(2 * config_.hidden, [&](int64_t row) {
+    const StepRow& at = rows_[row];
+    QUIRE_CHECK(at.token >= 0 && at.token < config_.vocab);
+    float* residual = memory_.residual + row * config_.hidden;
+    kernels_.dequantize(table.type, table.row(at.token), residual, config_.hidden);
+    if (config_.embedding_scale != 1) kernels_.scale(residual, config_.embedding_scale, config_.hidden);
+    NormRow(row, first.attention_norm, first.attention_wants_int8());
+    for (const auto& [rope, angles] :
+         {std::pair(&rope_, &memory_.angles), std::pair(&local_rope_, &memory_.local_angles)}) {
+      const int64_t offset = row * angles->pairs;
+      rope->Angles(at.position, angles->cos + offset, angles->sin + offset);
+    }
+  });
+}
+
+void Transformer::ProjectAndStore(int layer, const StepPlan& plan, const PagePool& pages) {
+  const LayerWeights& weights = weights_.layers[layer];
+  const Product products[] = {{&weights.q, memory_.qkv, qkv_stride()},
+                              {&weights.k, memory_.qkv + config_.q_dim(), qkv_stride()},
+                              {&weights.v, memory_.qkv + config_.q_dim() + config_.kv_dim(), qkv_stride()}};
+  MultiplyAll(kernels_, pool_, products, Normed());
+  ForEachRow(2 * qkv_stride(), [&](int64_t row) {
+    RotateAndStore(layer, row, *plan.sequences[rows_[row].sequence].pages, pages);
+  });
+}
+
+void Transformer::RotateAndStore(int layer, int64_t row, const PageTable& table, const PagePool& pages) {
+  const LayerWeights& weights = weights_.layers[layer];
+  const bool local = config_.layers[layer].local_rope;
+  const RopeConfig& rope = local ? config_.local_rope : config_.rope;
+  const RopeAngles& angles = local ? memory_.local_angles : memory_.angles;
+  const float* cos = angles.cos + row * angles.pairs;
+  const float* sin = angles.sin + row * angles.pairs;
+  const int64_t head_dim = config_.head_dim;
+  const auto rotate = [&](float* head, const float* norm) {
+    if (norm != nullptr) kernels_.rms_norm(head, norm, head_dim, config_.norm_epsilon, 0, head);
+    kernels_.rope(head, cos, sin, rope.rotary_dim, rope.interleaved);
+  };
+
+  float* q = memory_.qkv + row * qkv_stride();
+  float* k = q + config_.q_dim();
+  const float* v = k + config_.kv_dim();
+  for (int64_t h = 0; h < config_.heads; ++h) rotate(q + h * head_dim, weights.q_norm);
+
+  const int64_t position = rows_[row].position;
+  const int64_t page_tokens = layout_.page_tokens();
+  std::byte* page = pages.data(table.groups[layout_.group_of(layer)][position / page_tokens]);
+  for (int h = 0; h < layout_.kv_heads(); ++h) {
+    rotate(k + h * head_dim, weights.k_norm);
+    kernels_.store_kv(layout_.type(), layout_.page_tokens(), layout_.head_dim(),
+                      static_cast<int>(position % page_tokens), k + h * head_dim, v + h * head_dim,
+                      page + layout_.KTileOffset(layer, h), page + layout_.VTileOffset(layer, h));
+  }
+}
+
+void Transformer::Attend(int layer, const PagePool& pages) {
+  attention_.Run(layer, pages,
+                 {.q = memory_.qkv,
+                  .q_stride = qkv_stride(),
+                  .out = memory_.attended.values,
+                  .out_stride = config_.q_dim()});
+}
+
+// Moves the wanted rows to the front; the others have nothing left to compute.
+void Transformer::KeepWantedRows() {
+  for (size_t to = 0; to < wanted_.size(); ++to) {
+    const int64_t from = wanted_[to];
+    if (from == static_cast<int64_t>(to)) continue;
+    rows_[to] = rows_[from];
+    std::memcpy(memory_.residual + to * config_.hidden, memory_.residual + from * config_.hidden,
+                config_.hidden * sizeof(float));
+    std::memcpy(memory_.attended.row(to), memory_.attended.row(from), config_.q_dim() * sizeof(float));
+  }
+  rows_.resize(wanted_.size());
+}
+
+void Transformer::FeedForward(const LayerWeights& layer) {
+  const Activations normed = Normed();
+  const Activations gated = memory_.gated.Rows(0, rows());
+  const Product gate{&layer.gate, gated.values, config_.ffn};
+  const Product up{&layer.up, memory_.up, config_.ffn};
+  const auto activate = config_.activation == Activation::kSilu ? kernels_.silu_mul : kernels_.gelu_tanh_mul;
+
+  // Two panels at a time: the columns they give are whole activation groups, so that a task can finish them.
+  const int64_t pairs = (layer.gate.matrix.panels() + 1) / 2;
+  const int64_t tasks = TasksFor(pairs, rows(), pool_.threads());
+  pool_.Run(tasks, [&](int64_t task, int) {
+    const int64_t panel_begin = pairs * task / tasks * 2;
+    const int64_t panel_end = std::min(pairs * (task + 1) / tasks * 2, layer.gate.matrix.panels());
+    MultiplyPanels(kernels_, gate, normed, panel_begin, panel_end);
+    MultiplyPanels(kernels_, up, normed, panel_begin, panel_end);
+    const int64_t begin = panel_begin * kPanelRows;
+    const int64_t end = std::min(panel_end * kPanelRows, config_.ffn);
+    for (int64_t row = 0; row < rows(); ++row) {
+      float* g = gated.row(row) + begin;
+      activate(g, memory_.up + row * config_.ffn + begin, end - begin, g);
+      if (layer.down.int8_input) QuantizeColumns(kernels_, gated, row, begin, end);
+    }
+  });
+  const Product down{&layer.down, memory_.added, config_.hidden};
+  MultiplyAll(kernels_, pool_, {&down, 1}, gated);
+}
+
+void Transformer::AddAndNorm(const float* post_norm, const float* next_norm, bool next_wants_int8) {
+  const int64_t hidden = config_.hidden;
+  ForEachRow(4 * hidden, [&](int64_t row) {
+    float* added = memory_.added + row * hidden;
+    if (post_norm != nullptr) kernels_.rms_norm(added, post_norm, hidden, config_.norm_epsilon, 0, added);
+    kernels_.add(memory_.residual + row * hidden, added, hidden);
+    NormRow(row, next_norm, next_wants_int8);
+  });
+}
+
+void Transformer::NormRow(int64_t row, const float* norm, bool wants_int8) {
+  kernels_.rms_norm(memory_.residual + row * config_.hidden, norm, config_.hidden, config_.norm_epsilon, 0,
+                    memory_.normed.row(row));
+  if (wants_int8) QuantizeColumns(kernels_, memory_.normed, row, 0, config_.hidden);
+}
+
+void Transformer::Logits(const LogitsSink& sink) {
+  const Activations normed = Normed();
+  const Product product{&weights_.output, memory_.logits, config_.vocab};
+  for (int64_t begin = 0; begin < rows(); begin += kLogitsRows) {
+    const int64_t count = std::min(kLogitsRows, rows() - begin);
+    MultiplyAll(kernels_, pool_, {&product, 1}, normed.Rows(begin, count));
+    logits_rows_.clear();
+    for (int64_t r = 0; r < count; ++r) {
+      const std::span<float> logits(memory_.logits + r * config_.vocab, config_.vocab);
+      if (config_.logit_softcap != 0) kernels_.softcap(logits.data(), config_.logit_softcap, config_.vocab);
+      const StepRow& row = rows_[begin + r];
+      logits_rows_.push_back({.sequence = row.sequence, .position = row.position, .logits = logits});
+    }
+    sink(logits_rows_);
+  }
+}
+
+KvLayout LayoutOf(const ModelConfig& config, const ModelOptions& options) {
+  std::vector<LayerKv> layers;
+  for (const LayerConfig& layer : config.layers) layers.push_back({.window = layer.window});
+  return KvLayout(layers, static_cast<int>(config.kv_heads), static_cast<int>(config.head_dim),
+                  options.kv_type, options.page_tokens);
+}
+
+}  // namespace
+
+Result<std::unique_ptr<LanguageModel>> LoadTransformer(std::shared_ptr<const ModelFiles> files,
+                                                       const ModelOptions& options,
+                                                       const KernelTable& kernels, ThreadPool& pool) {
+  QUIRE_ASSIGN(ModelConfig config, ReadModelConfig(*files));
+  QUIRE_ASSIGN(Weights weights, LoadWeights(*files, config, options.exact, kernels, pool, options.progress));
+  QUIRE_ASSIGN(StepMemory memory, StepMemory::Allocate(config, options.max_step_tokens));
+  KvLayout layout = LayoutOf(config, options);
+  return std::make_unique<Transformer>(std::move(files), std::move(config), std::move(weights),
+                                       std::move(layout), std::move(memory), options, kernels, pool);
+}
+
+}  // namespace quire
