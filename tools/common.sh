@@ -54,13 +54,14 @@ jobs_count() {
   echo $(($(nproc) < by_memory ? $(nproc) : by_memory))
 }
 
-# build PRESET [CMAKE OPTION...]: configures and builds into build/PRESET.
+# build PRESET [CMAKE OPTION...]: configures and builds into build/PRESET; fails when either does.
 build() {
-  local preset=$1
+  local preset=$1 log=.cache/configure-$1.log
   shift
-  cmake --preset "$preset" -DQUIRE_ONLY= "$@" >".cache/configure-$preset.log" 2>&1 || {
-    cat ".cache/configure-$preset.log" >&2
-    die "cmake could not configure build/$preset: see above."
-  }
+  if ! cmake --preset "$preset" -DQUIRE_ONLY= "$@" >"$log" 2>&1; then
+    cat "$log" >&2
+    echo "cmake could not configure build/$preset: see above." >&2
+    return 1
+  fi
   cmake --build --preset "$preset" -j "$(jobs_count)"
 }
