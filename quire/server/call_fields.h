@@ -1,0 +1,29 @@
+// The fields that /v1/completions and /v1/chat/completions have in common.
+#ifndef QUIRE_SERVER_CALL_FIELDS_H_
+#define QUIRE_SERVER_CALL_FIELDS_H_
+
+#include "quire/server/api_error.h"
+#include "quire/server/call.h"
+#include "quire/server/json_fields.h"
+#include "quire/server/served_model.h"
+
+namespace quire {
+
+// A 404 when the body names a model that is not served; otherwise the name to answer with.
+ApiResult<std::string> ReadModelName(JsonFields& fields, const ServedModel& served);
+
+// Everything but prompt, max_tokens and logprobs, which the two endpoints read in their own way.
+SamplingParams ReadSampling(JsonFields& fields, const ServedModel& served);
+
+// How the answer is wanted: stream, stream_options, return_token_ids.
+void ReadDelivery(JsonFields& fields, Call& call);
+
+// Rejects fields that would change the output if they were understood, which they are not.
+void RejectUnsupported(JsonFields& fields);
+
+// `prefix` and 24 random hexadecimal digits.
+std::string NewId(std::string_view prefix);
+
+}  // namespace quire
+
+#endif  // QUIRE_SERVER_CALL_FIELDS_H_

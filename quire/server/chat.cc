@@ -1,0 +1,71 @@
+#include "quire/server/chat.h"
+
+#include "quire/engine/request_limits.h"
+#include "quire/server/call_fields.h"
+#include "quire/server/chat_prompt.h"
+#include "quire/server/json_fields.h"
+
+namespace quire {
+namespace {
+
+using nlohmann::ordered_json;
+
+// logprobs: true, and top_logprobs for the alternatives.
+std::optional<int> ReadLogprobs(JsonFields& fields) {
+  const bool wanted = fields.Bool("logprobs", false);
+  const int64_t top = fields.Integer("top_logprobs", 0, kMaxLogprobs).value_or(0);
+  if (top > 0 && !wanted) fields.Reject("top_logprobs", "needs logprobs to be true");
+  if (!wanted) return std::nullopt;
+  return static_cast<int>(top);
+}
+
+// The new name wins where both are given. Without either the context is the limit.
+std::optional<int64_t> ReadMaxTokens(JsonFields& fields, int64_t context_length) {
+  const auto old_name = fields.Integer("max_tokens", 1, context_length);
+  const auto new_name = fields.Integer("max_completion_tokens", 1, context_length);
+  return new_name ? new_name : old_name;
+}
+
+void CheckModalities(JsonFields& fields) {
+  for (const std::string& modality : fields.Strings("modalities", 8, 64)) {
+    if (modality != "text") fields.Reject("modalities", "may only be [\"text\"]; this model gives only text");
+  }
+}
+
+}  // namespace
+
+ApiResult<Call> ReadChat(const ordered_json& body, const ServedModel& served) {
+  JsonFields fields(body);
+  Call call;
+  call.kind = Call::Kind::kChat;
+  call.id = NewId("chatcmpl-");
+  if (auto model = ReadModelName(fields, served)) {
+    call.model = *model;
+  } else {
+    return std::unexpected(model.error());
+  }
+  RejectUnsupported(fields);
+  CheckModalities(fields);
+  Request request;
+  request.id = call.id;
+  request.sampling = ReadSampling(fields, served);
+  ReadDelivery(fields, call);
+  call.n = request.sampling.n;
+  call.logprobs = request.sampling.logprobs = ReadLogprobs(fields);
+  request.sampling.max_tokens = ReadMaxTokens(fields, served.context_length);
+  request.priority = static_cast<int>(fields.Integer("priority", -1'000'000, 1'000'000).value_or(0));
+  request.tenant = fields.String("user").value_or("");
+  const bool add_special = fields.Bool("add_special_tokens", false);
+  if (fields.error()) return std::unexpected(*fields.error());
+
+  const std::string prompt = ReadChatPrompt(fields, served);
+  if (fields.error()) return std::unexpected(*fields.error());
+  request.prompt = served.tokenizer->Encode(prompt, {.add_special = add_special, .parse_special = true});
+  if (request.prompt.empty()) {
+    return std::unexpected(BadField("messages", "messages give an empty prompt; send some text"));
+  }
+  call.requests.push_back(std::move(request));
+  return call;
+}
+
+}  // namespace quire

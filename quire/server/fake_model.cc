@@ -1,0 +1,317 @@
+#include "quire/server/fake_model.h"
+
+#include <condition_variable>
+#include <map>
+#include <mutex>
+#include <stdexcept>
+#include <thread>
+
+#include "quire/engine/request_limits.h"
+#include "quire/server/json_body.h"
+
+namespace quire {
+namespace {
+
+constexpr Token kEnd = 256;
+constexpr int kVocabSize = 257;
+constexpr std::string_view kEndText = "<|end|>";
+constexpr int64_t kNaturalLength = 40;
+constexpr int64_t kPageTokens = 16;
+
+class FakeTokenizer final : public Tokenizer {
+ public:
+  std::vector<Token> Encode(std::string_view text, const EncodeOptions& options) const override {
+    std::vector<Token> tokens;
+    while (!text.empty()) {
+      if (options.parse_special && text.starts_with(kEndText)) {
+        tokens.push_back(kEnd);
+        text.remove_prefix(kEndText.size());
+      } else {
+        tokens.push_back(static_cast<unsigned char>(text[0]));
+        text.remove_prefix(1);
+      }
+    }
+    return tokens;
+  }
+  std::string TokenBytes(Token token, bool special) const override {
+    if (token == kEnd) return special ? std::string(kEndText) : "";
+    return token >= 0 && token < kEnd ? std::string(1, static_cast<char>(token)) : "";
+  }
+  std::string Decode(std::span<const Token> tokens, bool skip_special) const override {
+    std::string text;
+    for (Token token : tokens) text += TokenBytes(token, !skip_special);
+    return text;
+  }
+  bool strips_leading_space() const override { return false; }
+  int vocab_size() const override { return kVocabSize; }
+  bool IsSpecial(Token token) const override { return token == kEnd; }
+  std::optional<Token> Find(std::string_view piece) const override {
+    return piece == kEndText ? std::optional(kEnd) : std::nullopt;
+  }
+  std::optional<Token> bos() const override { return std::nullopt; }
+  std::optional<Token> eos() const override { return kEnd; }
+  const std::vector<Token>& stop_tokens() const override { return stops_; }
+
+ private:
+  const std::vector<Token> stops_{kEnd};
+};
+
+// "user: hello\n" per message, then "assistant: ".
+class FakeTemplate final : public ChatTemplate {
+ public:
+  Result<std::string> Render(const ChatInput& input) const override {
+    std::string prompt;
+    for (const auto& message : input.messages) {
+      const std::string role = message["role"];
+      if (role == "nobody") return Fail(ErrorCode::kInvalidArgument, "unknown role nobody");
+      prompt += role + ": " + message["content"].get<std::string>() + "\n";
+    }
+    if (!input.tools.is_null()) prompt += "tools: " + DumpJson(input.tools) + "\n";
+    return prompt + (input.add_generation_prompt ? "assistant: " : "");
+  }
+  const std::string& source() const override { return source_; }
+
+ private:
+  const std::string source_ = "fake";
+};
+
+class FakeModel final : public LanguageModel {
+ public:
+  explicit FakeModel(int64_t context) {
+    info_.name = "fake";
+    info_.architecture = "fake";
+    info_.vocab_size = kVocabSize;
+    info_.context_length = context;
+  }
+  const ModelInfo& info() const override { return info_; }
+  const KvLayout& kv_layout() const override { throw std::logic_error("a fake model has no KV"); }
+  void Forward(const StepPlan&, const PagePool&, const LogitsSink&) override {
+    throw std::logic_error("a fake model computes nothing");
+  }
+
+ private:
+  ModelInfo info_;
+};
+
+// What one sample will say, known beforehand.
+struct FakeSample {
+  std::vector<OutputEvent> events;
+  size_t next = 0;
+};
+
+struct FakeRequest {
+  std::shared_ptr<TokenSink> sink;
+  std::optional<std::vector<std::optional<PositionLogprobs>>> prompt_logprobs;
+  std::vector<FakeSample> samples;
+  int64_t prompt_tokens = 0;
+};
+
+uint64_t Mix(uint64_t x) {
+  x = (x ^ (x >> 30)) * 0xBF58476D1CE4E5B9;
+  x = (x ^ (x >> 27)) * 0x94D049BB133111EB;
+  return x ^ (x >> 31);
+}
+
+PositionLogprobs LogprobsOf(Token token, int top) {
+  PositionLogprobs result{{token, -0.5F, 1}, {}};
+  for (int i = 0; i < top; ++i)
+    result.top.push_back({(token + i) % kEnd, -0.5F - static_cast<float>(i), i + 1});
+  return result;
+}
+
+FakeSample Speak(const Request& request, int index, int64_t max_tokens) {
+  static constexpr std::string_view kText =
+      "pages keep what was said; \u00e4\u00f6\u00fc \u20ac \"quoted\"\n";
+  constexpr uint64_t kFirsts = 25;  // places to begin that are not inside a character
+  const SamplingParams& params = request.sampling;
+  uint64_t state = params.temperature == 0 ? 0 : params.seed.value_or(1) + index;
+  for (Token token : request.prompt) state = Mix(state * 31 + token);
+  std::string prompt;
+  for (Token token : request.prompt) prompt += static_cast<char>(token);
+
+  FakeSample sample;
+  std::string text, held;
+  for (int64_t i = 0;; ++i) {
+    OutputEvent event;
+    event.index = index;
+    event.prompt_tokens = std::ssize(request.prompt);
+    event.output_tokens = i;
+    if (i == max_tokens) {
+      event.finish = FinishReason::kLength;
+      sample.events.push_back(event);
+      return sample;
+    }
+    if (i == 3 && prompt.find("crash") != prompt.npos) {
+      event.finish = FinishReason::kError;
+      event.error = Error{ErrorCode::kInternal, "the fake model crashed"};
+      sample.events.push_back(event);
+      return sample;
+    }
+    const bool ends = i >= kNaturalLength && !params.ignore_eos && i >= params.min_tokens;
+    const Token token = ends ? kEnd : static_cast<unsigned char>(kText[(state % kFirsts + i) % kText.size()]);
+    event.tokens = {token};
+    event.output_tokens = i + 1;
+    if (params.logprobs) event.logprobs = {LogprobsOf(token, *params.logprobs)};
+    if (ends) {
+      event.finish = FinishReason::kStop;
+      event.stop_token = token;
+    } else {
+      held += static_cast<char>(token);
+    }
+    // A character is shown once it is whole.
+    if (IsUtf8(held)) event.text = std::exchange(held, "");
+    text += event.text;
+    for (const std::string& stop : params.stop) {
+      if (stop.empty() || !text.ends_with(stop) || event.finish) continue;
+      event.finish = FinishReason::kStop;
+      event.stop_string = stop;
+    }
+    if (!event.finish && i + 1 == max_tokens) event.finish = FinishReason::kLength;
+    const bool done = event.finish.has_value();
+    sample.events.push_back(std::move(event));
+    if (done) return sample;
+  }
+}
+
+class FakeEngine final : public Engine {
+ public:
+  explicit FakeEngine(const FakeOptions& fake) : fake_(fake), metrics_("fake", fake.context) {
+    options_.max_context = fake.context;
+    options_.max_queue = fake.max_queue;
+  }
+  ~FakeEngine() override { Stop(); }
+
+  void Start() override {
+    thread_ = std::thread([this] { Loop(); });
+  }
+
+  Result<RequestId> Submit(Request request, std::shared_ptr<TokenSink> sink) override {
+    const auto prompt = std::ssize(request.prompt);
+    const int64_t room = fake_.context - prompt;
+    if (request.sampling.top_k == 13)
+      return Fail(ErrorCode::kInvalidArgument, "top_k is 13; it must be lucky");
+    if (room < request.sampling.max_tokens.value_or(1)) {
+      return Fail(ErrorCode::kInvalidArgument,
+                  "the prompt has {} tokens, but the context is {} tokens; shorten it", prompt,
+                  fake_.context);
+    }
+    FakeRequest live;
+    live.sink = std::move(sink);
+    live.prompt_tokens = prompt;
+    if (request.sampling.prompt_logprobs) {
+      live.prompt_logprobs.emplace(1);
+      for (Token token : std::span(request.prompt).subspan(1)) {
+        live.prompt_logprobs->push_back(LogprobsOf(token, *request.sampling.prompt_logprobs));
+      }
+    }
+    for (int i = 0; i < request.sampling.n; ++i) {
+      live.samples.push_back(Speak(request, i, request.sampling.max_tokens.value_or(room)));
+    }
+    std::lock_guard lock(mutex_);
+    if (stopping_) return Fail(ErrorCode::kUnavailable, "the engine is draining");
+    if (std::ssize(live_) >= fake_.max_queue) {
+      return Fail(ErrorCode::kResourceExhausted, "{} requests wait; try again later", live_.size());
+    }
+    live_.emplace(++last_id_, std::move(live));
+    bell_.notify_one();
+    return last_id_;
+  }
+
+  void Cancel(RequestId id) override {
+    std::lock_guard lock(mutex_);
+    const auto found = live_.find(id);
+    if (found == live_.end()) return;
+    for (size_t i = 0; i < found->second.samples.size(); ++i) {
+      OutputEvent event;
+      event.index = static_cast<int>(i);
+      event.finish = FinishReason::kCancelled;
+      found->second.sink->OnOutput(std::move(event));
+    }
+    live_.erase(found);
+    metrics_.finished_abort.Add();
+    Publish();
+  }
+
+  void Drain() override { Stop(); }
+  void Stop() override {
+    {
+      std::lock_guard lock(mutex_);
+      stopping_ = true;
+      bell_.notify_one();
+    }
+    if (thread_.joinable()) thread_.join();
+    live_.clear();
+  }
+
+  bool Step() override {
+    std::lock_guard lock(mutex_);
+    for (auto it = live_.begin(); it != live_.end();) {
+      it = Advance(it->second) ? std::next(it) : live_.erase(it);
+    }
+    Publish();
+    return !live_.empty();
+  }
+
+  const EngineOptions& options() const override { return options_; }
+  EngineMetrics& metrics() override { return metrics_; }
+  KvUsage kv_usage() const override { return {}; }
+
+ private:
+  // False when the request is finished.
+  bool Advance(FakeRequest& live) {
+    if (live.prompt_logprobs) live.sink->OnPromptLogprobs(*std::exchange(live.prompt_logprobs, std::nullopt));
+    bool busy = false;
+    for (FakeSample& sample : live.samples) {
+      if (sample.next == sample.events.size()) continue;
+      live.sink->OnOutput(sample.events[sample.next++]);
+      busy |= sample.next < sample.events.size();
+    }
+    return busy;
+  }
+
+  void Publish() {
+    int64_t pages = 0;
+    for (const auto& [id, live] : live_) {
+      for (const FakeSample& sample : live.samples) {
+        pages += (live.prompt_tokens + static_cast<int64_t>(sample.next)) / kPageTokens + 1;
+      }
+    }
+    metrics_.requests_running.Set(static_cast<double>(live_.size()));
+    metrics_.kv_bytes_used.Set(static_cast<double>(pages * kPageTokens));
+  }
+
+  void Loop() {
+    while (true) {
+      {
+        std::unique_lock lock(mutex_);
+        bell_.wait(lock, [this] { return stopping_ || !live_.empty(); });
+        if (stopping_) return;
+      }
+      Step();
+      std::this_thread::sleep_for(fake_.beat);
+    }
+  }
+
+  const FakeOptions fake_;
+  EngineOptions options_;
+  EngineMetrics metrics_;
+  std::mutex mutex_;  // guards what follows
+  std::condition_variable bell_;
+  std::map<RequestId, FakeRequest> live_;
+  RequestId last_id_ = 0;
+  bool stopping_ = false;
+  std::thread thread_;
+};
+
+}  // namespace
+
+Runtime FakeRuntime(const FakeOptions& options) {
+  Runtime runtime;
+  runtime.tokenizer = std::make_unique<FakeTokenizer>();
+  runtime.chat_template = std::make_unique<FakeTemplate>();
+  runtime.model = std::make_unique<FakeModel>(options.context);
+  runtime.engine = std::make_unique<FakeEngine>(options);
+  return runtime;
+}
+
+}  // namespace quire

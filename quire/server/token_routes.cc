@@ -1,0 +1,50 @@
+#include "quire/server/token_routes.h"
+
+#include "quire/server/call_fields.h"
+#include "quire/server/chat_prompt.h"
+#include "quire/server/json_fields.h"
+#include "quire/server/logprobs.h"
+
+namespace quire {
+
+using nlohmann::ordered_json;
+
+ApiResult<ordered_json> Tokenize(const ordered_json& body, const ServedModel& served) {
+  JsonFields fields(body);
+  if (auto model = ReadModelName(fields, served); !model) return std::unexpected(model.error());
+  const bool chat = fields.Has("messages");
+  // A chat template writes the special tokens itself.
+  const bool add_special = fields.Bool("add_special_tokens", !chat);
+  const bool with_texts = fields.Bool("return_token_strs", false);
+  std::string text;
+  if (chat) {
+    text = ReadChatPrompt(fields, served);
+  } else if (fields.Has("prompt")) {
+    text = fields.String("prompt").value_or("");
+  } else {
+    fields.Reject("prompt", "is missing; give a text, or messages");
+  }
+  if (fields.error()) return std::unexpected(*fields.error());
+
+  const auto tokens = served.tokenizer->Encode(text, {.add_special = add_special, .parse_special = true});
+  ordered_json texts = nullptr;
+  if (with_texts) {
+    texts = ordered_json::array();
+    for (Token token : tokens) texts.push_back(TokenLabel(*served.tokenizer, token));
+  }
+  return ordered_json{{"count", tokens.size()},
+                      {"max_model_len", served.context_length},
+                      {"tokens", tokens},
+                      {"token_strs", std::move(texts)}};
+}
+
+ApiResult<ordered_json> Detokenize(const ordered_json& body, const ServedModel& served) {
+  JsonFields fields(body);
+  if (auto model = ReadModelName(fields, served); !model) return std::unexpected(model.error());
+  if (!fields.Has("tokens")) fields.Reject("tokens", "is missing; give a list of token ids");
+  const auto tokens = fields.Tokens("tokens", served.tokenizer->vocab_size());
+  if (fields.error()) return std::unexpected(*fields.error());
+  return ordered_json{{"prompt", served.tokenizer->Decode(tokens, false)}};
+}
+
+}  // namespace quire
