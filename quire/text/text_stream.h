@@ -14,10 +14,10 @@
 namespace quire {
 
 struct TextStreamOptions {
-  std::vector<std::string> stop;     // stop strings; empty ones are ignored
-  bool include_stop = false;         // show the stop string itself (include_stop_str_in_output)
-  bool skip_special = true;          // special tokens give no text
-  bool at_start = true;              // the text starts a sequence: a SentencePiece dummy space is dropped
+  std::vector<std::string> stop;  // stop strings; empty ones are ignored
+  bool include_stop = false;      // show the stop string itself (include_stop_str_in_output)
+  bool skip_special = true;       // special tokens give no text
+  bool at_start = true;           // the text starts a sequence: a SentencePiece dummy space is dropped
 };
 
 class TextStream {
@@ -34,10 +34,11 @@ class TextStream {
   std::string Finish();
 
  private:
+  std::string Release(bool all);
   const Tokenizer& tokenizer_;
   TextStreamOptions options_;
-  std::string bytes_;    // an unfinished character
-  std::string held_;     // complete characters that may begin a stop string
+  std::string bytes_;  // an unfinished character
+  std::string held_;   // complete characters that may begin a stop string
   bool at_start_;
   std::optional<std::string> stopped_by_;
 };
