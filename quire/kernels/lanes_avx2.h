@@ -240,7 +240,8 @@ void DotQuads(const Bytes* codes, const int8_t* x, int64_t x_stride, Ints* acc)
   }
 }
 
-void Prefetch(const void* p) { _mm_prefetch(reinterpret_cast<const char*>(p), _MM_HINT_T0); }
+void PrefetchToL1(const void* p) { _mm_prefetch(reinterpret_cast<const char*>(p), _MM_HINT_T0); }
+void PrefetchToL2(const void* p) { _mm_prefetch(reinterpret_cast<const char*>(p), _MM_HINT_T1); }
 
 }  // namespace
 }  // namespace quire

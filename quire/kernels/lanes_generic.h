@@ -182,7 +182,8 @@ void DotQuads(const Bytes* codes, const int8_t* x, int64_t x_stride, Ints* acc) 
         for (int k = 0; k < 4; ++k) acc[r].v[i] += codes[j].v[4 * i + k] * x[r * x_stride + 4 * j + k];
 }
 
-void Prefetch(const void* p) { __builtin_prefetch(p); }
+void PrefetchToL1(const void* p) { __builtin_prefetch(p, 0, 3); }
+void PrefetchToL2(const void* p) { __builtin_prefetch(p, 0, 2); }
 
 }  // namespace
 }  // namespace quire
