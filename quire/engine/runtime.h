@@ -10,6 +10,7 @@
 #include "quire/base/result.h"
 #include "quire/base/thread_pool.h"
 #include "quire/engine/engine.h"
+#include "quire/engine/memory_budget.h"
 #include "quire/files/model_files.h"
 #include "quire/model/language_model.h"
 #include "quire/text/chat_template.h"
@@ -41,9 +42,6 @@ struct Runtime {
 };
 
 Result<std::unique_ptr<Runtime>> LoadRuntime(const std::string& model_path, const RuntimeOptions& options);
-
-// Memory that can be taken without swapping: MemAvailable, at most what a cgroup limit leaves.
-uint64_t AvailableMemoryBytes();
 
 }  // namespace quire
 

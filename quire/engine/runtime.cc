@@ -1,0 +1,130 @@
+#include "quire/engine/runtime.h"
+
+#include <algorithm>
+#include <fstream>
+#include <future>
+#include <iterator>
+#include <optional>
+#include <utility>
+
+#include "quire/engine/memory_budget.h"
+#include "quire/kernels/kernels.h"
+#include "quire/model/transformer.h"
+
+namespace quire {
+namespace {
+
+// Tokens a step computes beyond which the engine thread would keep everybody else waiting for seconds.
+constexpr int64_t kMaxStepTokens = 1 << 16;
+
+Result<DType> KvType(const std::string& name, bool exact) {
+  if (name == "auto") return exact ? DType::kF32 : DType::kF16;
+  if (name == "f16") return DType::kF16;
+  if (name == "bf16") return DType::kBF16;
+  if (name == "f32") return DType::kF32;
+  return Fail(ErrorCode::kInvalidArgument, "'{}' is no type of KV pages; choose auto, f16, bf16 or f32",
+              name);
+}
+
+Result<std::string> ReadWhole(const std::string& path) {
+  std::ifstream file(path, std::ios::binary);
+  if (!file) return Fail(ErrorCode::kIo, "{}: cannot read the chat template", path);
+  return std::string(std::istreambuf_iterator<char>(file), {});
+}
+
+Result<std::unique_ptr<ChatTemplate>> OpenChatTemplate(const ModelFiles& files, const Tokenizer& tokenizer,
+                                                       const std::string& file) {
+  if (file.empty()) return ChatTemplate::Load(files, tokenizer);
+  QUIRE_ASSIGN(const std::string source, ReadWhole(file));
+  const auto text_of = [&](std::optional<Token> token) {
+    return token ? tokenizer.TokenBytes(*token, true) : std::string();
+  };
+  return ChatTemplate::Parse(source, text_of(tokenizer.bos()), text_of(tokenizer.eos()));
+}
+
+// A model without a template is fine until somebody wants to chat; a template the user named must work.
+Status AttachChatTemplate(Runtime& runtime, const std::string& file) {
+  auto chat_template = OpenChatTemplate(*runtime.files, *runtime.tokenizer, file);
+  if (chat_template) {
+    runtime.chat_template = std::move(*chat_template);
+  } else if (!file.empty()) {
+    return std::unexpected(chat_template.error());
+  } else {
+    runtime.chat_template_missing = chat_template.error().message;
+  }
+  return {};
+}
+
+Status CheckOptions(const RuntimeOptions& options) {
+  if (options.page_tokens <= 0 || options.page_tokens % kPageLane != 0 || options.page_tokens > 1024) {
+    return Fail(ErrorCode::kInvalidArgument, "--page-tokens is {}; it must be a multiple of {} up to 1024",
+                options.page_tokens, kPageLane);
+  }
+  if (options.engine.max_step_tokens < 1 || options.engine.max_step_tokens > kMaxStepTokens) {
+    return Fail(ErrorCode::kInvalidArgument, "--max-step-tokens is {}; it must be between 1 and {}",
+                options.engine.max_step_tokens, kMaxStepTokens);
+  }
+  if (options.threads < 0 || options.threads > 1024) {
+    return Fail(ErrorCode::kInvalidArgument, "--threads is {}; it must be between 1 and 1024, or 0",
+                options.threads);
+  }
+  return {};
+}
+
+// Weights are packed by the pool while another thread reads the vocabulary.
+Status LoadModelAndTokenizer(Runtime& runtime, const RuntimeOptions& options) {
+  QUIRE_ASSIGN(const DType kv_type, KvType(options.kv_type, options.exact));
+  auto tokenizer = std::async(std::launch::async, [&] { return Tokenizer::Load(*runtime.files); });
+  auto model = LoadTransformer(runtime.files,
+                               {.exact = options.exact,
+                                .kv_type = kv_type,
+                                .page_tokens = options.page_tokens,
+                                .max_step_tokens = options.engine.max_step_tokens,
+                                .context_length = options.engine.max_context,
+                                .progress = options.progress},
+                               BestKernels(), *runtime.pool);
+  QUIRE_ASSIGN(runtime.tokenizer, tokenizer.get());
+  if (!model) return std::unexpected(model.error());
+  runtime.model = std::move(*model);
+  if (runtime.tokenizer->vocab_size() > runtime.model->info().vocab_size) {
+    return Fail(ErrorCode::kCorrupt,
+                "{}: the tokenizer has {} tokens but the model's vocabulary {}; they do not belong together",
+                runtime.files->path(), runtime.tokenizer->vocab_size(), runtime.model->info().vocab_size);
+  }
+  return {};
+}
+
+Result<PageCache> MakePageCache(Runtime& runtime, const RuntimeOptions& options) {
+  const KvLayout& layout = runtime.model->kv_layout();
+  const int64_t trained = runtime.model->info().context_length;
+  const int64_t context = options.engine.max_context > 0 ? options.engine.max_context : trained;
+  const int64_t pages = (context + layout.page_tokens() - 1) / layout.page_tokens();
+  const KvDemand demand{
+      .available_bytes = AvailableMemoryBytes(),
+      .bytes_per_token = layout.BytesPerToken(),
+      .page_bytes = layout.page_bytes(),
+      .context_tokens = context,
+      .sequences = options.engine.max_sequences,
+      .least_bytes = layout.page_bytes() * layout.groups().size() * static_cast<uint64_t>(pages)};
+  QUIRE_ASSIGN(const KvBudget budget, BudgetKvMemory(options.kv_memory, demand));
+  runtime.kv_memory_reason = budget.reason;
+  QUIRE_ASSIGN(PagePool pool, PagePool::Create(budget.bytes, layout.page_bytes()));
+  return PageCache(layout, std::move(pool));
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Runtime>> LoadRuntime(const std::string& model_path, const RuntimeOptions& options) {
+  QUIRE_TRY(CheckOptions(options));
+  auto runtime = std::make_unique<Runtime>();
+  QUIRE_ASSIGN(runtime->files, ModelFiles::Open(model_path));
+  runtime->pool = std::make_unique<ThreadPool>(options.threads > 0 ? options.threads : UsableProcessors());
+  QUIRE_TRY(LoadModelAndTokenizer(*runtime, options));
+  QUIRE_TRY(AttachChatTemplate(*runtime, options.chat_template_file));
+  QUIRE_ASSIGN(PageCache cache, MakePageCache(*runtime, options));
+  QUIRE_ASSIGN(runtime->engine, Engine::Create(*runtime->model, runtime->tokenizer.get(), std::move(cache),
+                                               *runtime->pool, options.engine));
+  return runtime;
+}
+
+}  // namespace quire
