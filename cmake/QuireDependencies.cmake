@@ -22,6 +22,12 @@ function(quire_archive name library header)
 endfunction()
 quire_archive(pcre2 pcre2-8 pcre2.h)
 quire_archive(utf8proc utf8proc utf8proc.h)
+# Line editing. The archive names its own needs nowhere: libbsd (and libmd below it) and terminfo.
+quire_archive(md md md5.h)
+quire_archive(bsd bsd bsd/vis.h)
+quire_archive(tinfo tinfo term.h)
+quire_archive(edit edit histedit.h)
+target_link_libraries(quire::edit INTERFACE quire::bsd quire::md quire::tinfo)
 
 set(CMAKE_FIND_LIBRARY_SUFFIXES ${_quire_suffixes})
 if(QUIRE_TESTS)

@@ -1,0 +1,107 @@
+// The sink is called on the engine thread and only queues; text is written on the thread that called
+// Generate, so a slow terminal never holds up a step.
+#include "quire/cli/generate.h"
+
+#include <cerrno>
+#include <condition_variable>
+#include <cstdio>
+#include <cstring>
+#include <deque>
+#include <mutex>
+
+namespace quire {
+namespace {
+
+class QueueSink final : public TokenSink {
+ public:
+  void OnPromptLogprobs(std::vector<std::optional<PositionLogprobs>>) override {}
+  void OnOutput(OutputEvent event) override {
+    const std::lock_guard lock(mutex_);
+    events_.push_back(std::move(event));
+    arrived_.notify_one();
+  }
+  // The next event, or nothing after a tenth of a second.
+  std::optional<OutputEvent> Next() {
+    std::unique_lock lock(mutex_);
+    if (!arrived_.wait_for(lock, std::chrono::milliseconds(100), [&] { return !events_.empty(); })) return {};
+    OutputEvent event = std::move(events_.front());
+    events_.pop_front();
+    return event;
+  }
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable arrived_;
+  std::deque<OutputEvent> events_;
+};
+
+double PerSecond(int64_t tokens, double seconds) {
+  return seconds > 0 ? static_cast<double>(tokens) / seconds : 0;
+}
+
+}  // namespace
+
+std::string Answer::Summary() const {
+  const double first = Seconds(to_first_token), rest = Seconds(total - to_first_token);
+  return fmt::format(
+      "prompt {} tokens in {:.2f} s ({:.1f} tok/s), output {} tokens in {:.2f} s ({:.1f} tok/s)",
+      prompt_tokens, first, PerSecond(prompt_tokens, first), output_tokens, rest,
+      PerSecond(output_tokens - 1, rest));
+}
+
+std::string_view FinishName(FinishReason reason) {
+  switch (reason) {
+    case FinishReason::kStop:
+      return "stop";
+    case FinishReason::kLength:
+      return "length";
+    case FinishReason::kCancelled:
+      return "cancelled";
+    case FinishReason::kError:
+      return "error";
+  }
+  return "error";
+}
+
+Result<Answer> Generate(Engine& engine, Request request, const std::function<void(std::string_view)>& on_text,
+                        const std::atomic<bool>& cancel) {
+  const auto sink = std::make_shared<QueueSink>();
+  const TimePoint start = Clock::System().Now();
+  QUIRE_ASSIGN(const RequestId id, engine.Submit(std::move(request), sink));
+  Answer answer;
+  bool cancelled = false;
+  while (true) {
+    if (cancel && !cancelled) {
+      engine.Cancel(id);
+      cancelled = true;
+    }
+    const auto event = sink->Next();
+    if (!event) continue;
+    if (answer.output_tokens == 0) answer.to_first_token = Clock::System().Now() - start;
+    answer.prompt_tokens = event->prompt_tokens;
+    answer.output_tokens = event->output_tokens;
+    answer.text += event->text;
+    if (!event->text.empty()) on_text(event->text);
+    if (!event->finish) continue;
+    if (event->error) return std::unexpected(*event->error);
+    answer.finish = *event->finish;
+    answer.total = Clock::System().Now() - start;
+    return answer;
+  }
+}
+
+Result<std::vector<Token>> ChatPrompt(const Runtime& runtime, const nlohmann::ordered_json& messages) {
+  if (!runtime.chat_template) return Fail(ErrorCode::kNotFound, "{}", runtime.chat_template_missing);
+  ChatInput input;
+  input.messages = messages;
+  QUIRE_ASSIGN(const std::string text, runtime.chat_template->Render(input));
+  return runtime.tokenizer->Encode(text, {.add_special = false, .parse_special = true});
+}
+
+Status WriteOut(std::string_view text) {
+  if (std::fwrite(text.data(), 1, text.size(), stdout) == text.size() && std::fflush(stdout) == 0) return {};
+  return Fail(ErrorCode::kIo, "cannot write to standard output: {}; look at what it is connected to",
+              std::strerror(errno));
+}
+
+}  // namespace quire

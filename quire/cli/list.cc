@@ -1,0 +1,37 @@
+// `quire list`: every policy that a flag can name, with its parameters.
+#include <fmt/format.h>
+
+#include "quire/cli/generate.h"
+#include "quire/cli/verb.h"
+#include "quire/policies/scheduling.h"
+
+namespace quire {
+namespace {
+
+class ListVerb final : public Verb {
+ public:
+  Flags MakeFlags() override {
+    Flags flags("list", "[flags]", "Lists the policies and their parameters.");
+    flags.AddNote("A policy is chosen as NAME or NAME:parameter=value,parameter=value.");
+    return flags;
+  }
+
+  Result<int> Run() override {
+    std::string text = "--scheduling: who runs first, and who gives way\n";
+    for (const SchedulingRow* row : SchedulingTable()) {
+      text += fmt::format("  {:<12}{}\n", row->name, row->summary);
+      for (const PolicyParam& param : row->params) {
+        text += fmt::format("    {:<10}{}; {:g} to {:g} [{:g}]\n", param.name, param.help, param.min,
+                            param.max, param.default_value);
+      }
+    }
+    QUIRE_TRY(WriteOut(text));
+    return 0;
+  }
+};
+
+}  // namespace
+
+std::unique_ptr<Verb> MakeList() { return std::make_unique<ListVerb>(); }
+
+}  // namespace quire

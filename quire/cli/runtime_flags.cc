@@ -1,0 +1,72 @@
+#include "quire/cli/runtime_flags.h"
+
+#include "quire/cli/model_path.h"
+#include "quire/cli/progress.h"
+#include "quire/cli/user_folders.h"
+
+namespace quire {
+
+void RuntimeFlags::AddModel(Flags& flags) {
+  flags.Add({"MODEL", &model, "", "a file, a folder, or a name from quire pull", {}, true});
+}
+
+void RuntimeFlags::AddMachine(Flags& flags) {
+  EngineOptions& engine = options.engine;
+  flags.Add(
+      {"--kv-memory", &options.kv_memory, "SIZE", "memory for KV pages: 512MiB, 4GiB, 50% of what is free"});
+  flags.Add({"--kv-type",
+             &options.kv_type,
+             "TYPE",
+             "of KV pages: auto, f16, bf16, f32",
+             {.choices = {"auto", "f16", "bf16", "f32"}}});
+  flags.Add(
+      {"--page-tokens", &options.page_tokens, "N", "tokens per KV page, a multiple of 16", {.min = 16}});
+  flags.Add({"--max-context",
+             &engine.max_context,
+             "N",
+             "longest prompt plus output; default: the model's",
+             {.min = 0},
+             false,
+             "--max-model-len"});
+  flags.Add({"--threads",
+             &options.threads,
+             "N",
+             "compute threads; default: usable processors",
+             {.min = 0, .max = 1024}});
+  flags.Add({"--exact", &options.exact, "", "compute with f32 activations and f32 KV pages"});
+  flags.Add(
+      {"--chat-template", &options.chat_template_file, "FILE", "use this Jinja template, not the model's"});
+}
+
+void RuntimeFlags::AddEngine(Flags& flags) {
+  EngineOptions& engine = options.engine;
+  flags.Add({"--max-step-tokens",
+             &engine.max_step_tokens,
+             "N",
+             "tokens per step, decodes first",
+             {.min = 1},
+             false,
+             "--max-num-batched-tokens"});
+  flags.Add({"--max-sequences",
+             &engine.max_sequences,
+             "N",
+             "sequences that run at once",
+             {.min = 1},
+             false,
+             "--max-num-seqs"});
+  flags.Add(
+      {"--max-queue", &engine.max_queue, "N", "requests that wait before new ones get 429", {.min = 0}});
+  flags.Add({"--scheduling", &engine.scheduling, "POLICY", "who runs first; see quire list"});
+}
+
+Result<std::unique_ptr<Runtime>> RuntimeFlags::Load() const {
+  QUIRE_ASSIGN(const std::string path, ResolveModel(model, ModelCacheFolder()));
+  ProgressBar bar("loading " + model);
+  RuntimeOptions loading = options;
+  loading.progress = [&bar](double share) { bar.Set(share); };
+  auto runtime = LoadRuntime(path, loading);
+  bar.Finish();
+  return runtime;
+}
+
+}  // namespace quire

@@ -1,0 +1,30 @@
+// The flags of every verb that loads a model and generates, and the loading itself.
+#ifndef QUIRE_CLI_RUNTIME_FLAGS_H_
+#define QUIRE_CLI_RUNTIME_FLAGS_H_
+
+#include <memory>
+#include <string>
+
+#include "quire/base/result.h"
+#include "quire/cli/flags.h"
+#include "quire/engine/runtime.h"
+
+namespace quire {
+
+struct RuntimeFlags {
+  std::string model;
+  RuntimeOptions options;
+
+  void AddModel(Flags& flags);
+  // How it computes and how much it may take: for everybody.
+  void AddMachine(Flags& flags);
+  // Many users at once: for serve.
+  void AddEngine(Flags& flags);
+
+  // Finds and loads the model, with a progress bar.
+  Result<std::unique_ptr<Runtime>> Load() const;
+};
+
+}  // namespace quire
+
+#endif  // QUIRE_CLI_RUNTIME_FLAGS_H_
