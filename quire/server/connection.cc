@@ -263,7 +263,8 @@ Connection::Task Connection::ServeRequests() {
 
 asio::awaitable<bool> Connection::WaitForRequest() {
   if (buffer_.size() > 0) co_return true;
-  if (draining_) co_return false;
+  // Asio reads the end of a stream once: a second read would wait for ever.
+  if (draining_ || at_end_) co_return false;
   SetDeadline(limits_.idle_timeout);
   waiting_for_request_ = true;
   auto [error, bytes] = co_await socket_.async_read_some(buffer_.prepare(4096), kAwait);
@@ -349,6 +350,7 @@ Connection::Task Connection::WatchClient(Exchange& exchange) {
     auto [error, bytes] = co_await socket_.async_read_some(buffer_.prepare(4096), kAwait);
     buffer_.commit(bytes);
     if (!error) continue;
+    at_end_ = true;
     if (!exchange.ended()) {
       exchange.Abort();
       co_return;

@@ -62,6 +62,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   boost::asio::steady_timer deadline_timer_;
   TimePoint deadline_ = TimePoint::max();
   bool timed_out_ = false;
+  bool at_end_ = false;  // the client sends nothing more
   bool waiting_for_request_ = false;
   bool draining_ = false;
   bool over_ = false;

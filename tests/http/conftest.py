@@ -17,14 +17,12 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 MODEL = "SmolLM2-135M-Instruct.Q4_1.gguf"
 
 
-def first_existing(*paths):
-    return next((str(p) for p in paths if p and pathlib.Path(p).exists()), None)
+def first_file(*paths):
+    return next((str(p) for p in paths if p and pathlib.Path(p).is_file()), None)
 
 
-FAKE = first_existing(os.environ.get("QUIRE_FAKE_SERVER"), ROOT / "build/release/quire/server/fake_server")
-PROGRAM = first_existing(os.environ.get("QUIRE_BIN"), ROOT / "build/release/quire", ROOT / "build/release/quire/cli/quire")
-if PROGRAM and pathlib.Path(PROGRAM).is_dir():
-    PROGRAM = None
+FAKE = first_file(os.environ.get("QUIRE_FAKE_SERVER"), ROOT / "build/release/server/fake_server")
+PROGRAM = first_file(os.environ.get("QUIRE_BIN"), ROOT / "build/release/quire")
 MODELS = pathlib.Path(os.environ.get("QUIRE_MODELS", ROOT / ".cache/models"))
 
 
@@ -71,17 +69,17 @@ class RunningServer:
         assert response.status_code == 200, response.text
         return response.json()
 
-    def metric(self, name):
-        """The value of the first series whose line starts so."""
+    def metric(self, name, *labels):
+        """The value of the first series of that name with labels such as 'state="used"'."""
         for line in self.get("/metrics").text.splitlines():
-            if line.startswith(name):
+            if line.startswith((name + " ", name + "{")) and all(label in line for label in labels):
                 return float(line.rsplit(" ", 1)[1])
         raise KeyError(name)
 
-    def wait_for_metric(self, name, value, seconds=10):
+    def wait_for_metric(self, name, value, *labels, seconds=10):
         deadline = time.time() + seconds
-        while self.metric(name) != value:
-            assert time.time() < deadline, f"{name} is {self.metric(name)}, expected {value}"
+        while self.metric(name, *labels) != value:
+            assert time.time() < deadline, f"{name} is {self.metric(name, *labels)}, expected {value}"
             time.sleep(0.02)
 
     def stop(self):
