@@ -1,0 +1,171 @@
+// `quire bench MODEL`: how fast the model runs here, without server and sampler.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <fstream>
+#include <nlohmann/json.hpp>
+
+#include "quire/cli/forward_bench.h"
+#include "quire/cli/generate.h"
+#include "quire/cli/model_path.h"
+#include "quire/cli/progress.h"
+#include "quire/cli/text_table.h"
+#include "quire/cli/user_folders.h"
+#include "quire/cli/verb.h"
+#include "quire/kernels/kernels.h"
+#include "quire/model/transformer.h"
+
+namespace quire {
+namespace {
+
+class BenchVerb final : public Verb {
+ public:
+  Flags MakeFlags() override {
+    Flags flags("bench", "MODEL [flags]",
+                "Measures prefill, decode and batched decode, in tokens per second.");
+    flags.Add({"MODEL", &model_, "", "a file, a folder, or a name from quire pull", {}, true});
+    const FlagLimits count{.min = 0, .max = 1e7};
+    flags.Add({"-p,--prompt-tokens", &prompts_, "N,...", "prefill so many tokens; 0: none", count});
+    flags.Add({"-n,--output-tokens", &outputs_, "N,...", "decode so many tokens; 0: none", count});
+    flags.Add({"-b,--batch", &batches_, "N,...", "sequences that decode together", {.min = 1, .max = 65536}});
+    flags.Add({"-d,--depth", &depths_, "N,...", "tokens that each sequence has before", count});
+    flags.Add({"-r,--repetitions", &repetitions_, "N", "of every measurement", {.min = 1, .max = 1000}});
+    flags.Add({"--threads",
+               &threads_,
+               "N",
+               "compute threads; default: usable processors",
+               {.min = 0, .max = 1024}});
+    flags.Add(
+        {"--kv-type", &kv_type_, "TYPE", "of KV pages: f16, bf16, f32", {.choices = {"f16", "bf16", "f32"}}});
+    flags.Add({"--page-tokens",
+               &page_tokens_,
+               "N",
+               "tokens per KV page, a multiple of 16",
+               {.min = 16, .max = 1024}});
+    flags.Add(
+        {"--max-step-tokens", &step_tokens_, "N", "largest piece of a prompt", {.min = 1, .max = 65536}});
+    flags.Add({"--exact", &exact_, "", "compute with f32 activations"});
+    flags.Add({"--json", &json_, "FILE", "also write the results there; -: only them, to standard output"});
+    return flags;
+  }
+
+  Result<int> Run() override {
+    if (page_tokens_ % kPageLane != 0) {
+      return Fail(ErrorCode::kInvalidArgument, "--page-tokens is {}; it must be a multiple of {}",
+                  page_tokens_, kPageLane);
+    }
+    QUIRE_ASSIGN(const std::string path, ResolveModel(model_, ModelCacheFolder()));
+    QUIRE_ASSIGN(auto files, ModelFiles::Open(path));
+    ThreadPool pool(threads_ > 0 ? threads_ : UsableProcessors());
+    QUIRE_ASSIGN(const auto model, Load(std::move(files), pool));
+    const std::vector<BenchCase> cases = Cases();
+    QUIRE_ASSIGN(ForwardBench bench, ForwardBench::Create(*model, cases, step_tokens_));
+    const std::vector<BenchResult> results = Measure(bench, cases);
+    if (json_ != "-") QUIRE_TRY(WriteOut(Table(*model, pool, results)));
+    if (!json_.empty()) QUIRE_TRY(WriteJson(*model, pool, results));
+    return 0;
+  }
+
+ private:
+  Result<std::unique_ptr<LanguageModel>> Load(std::shared_ptr<const ModelFiles> files,
+                                              ThreadPool& pool) const {
+    ProgressBar bar("loading " + model_);
+    ModelOptions options;
+    options.exact = exact_;
+    options.kv_type = kv_type_ == "f32" ? DType::kF32 : kv_type_ == "bf16" ? DType::kBF16 : DType::kF16;
+    options.page_tokens = page_tokens_;
+    options.max_step_tokens = std::max(step_tokens_, *std::ranges::max_element(batches_));
+    options.progress = [&bar](double share) { bar.Set(share); };
+    return LoadTransformer(std::move(files), options, BestKernels(), pool);
+  }
+
+  std::vector<BenchCase> Cases() const {
+    std::vector<BenchCase> cases;
+    for (const int64_t depth : depths_) {
+      for (const int64_t tokens : prompts_) {
+        if (tokens > 0) cases.push_back({.prompt_tokens = tokens, .depth = depth});
+      }
+      for (const int64_t tokens : outputs_) {
+        for (const int64_t batch : batches_) {
+          if (tokens > 0) cases.push_back({.batch = batch, .output_tokens = tokens, .depth = depth});
+        }
+      }
+    }
+    return cases;
+  }
+
+  std::vector<BenchResult> Measure(ForwardBench& bench, const std::vector<BenchCase>& cases) const {
+    // Memory, caches and threads are warm afterwards.
+    bench.Run({.prompt_tokens = 16}, 1, [] {});
+    ProgressBar bar("measuring");
+    std::vector<BenchResult> results;
+    size_t done = 0;
+    for (const BenchCase& what : cases) {
+      results.push_back(bench.Run(what, repetitions_, [&] {
+        bar.Set(static_cast<double>(++done) /
+                    static_cast<double>(cases.size() * static_cast<size_t>(repetitions_)),
+                what.Name());
+      }));
+    }
+    return results;
+  }
+
+  std::string Table(const LanguageModel& model, const ThreadPool& pool,
+                    const std::vector<BenchResult>& results) const {
+    TextTable table({"test", "tokens/s", "min", "max"});
+    for (const BenchResult& result : results) {
+      const Spread spread = SpreadOf(result.tokens_per_second);
+      table.Add({result.what.Name(), fmt::format("{:.1f}", spread.median), fmt::format("{:.1f}", spread.min),
+                 fmt::format("{:.1f}", spread.max)});
+    }
+    return fmt::format("{} ({}), {} kernels, {} threads, {} KV{}; medians of {}\n", model.info().name,
+                       model.info().architecture, BestKernels().name, pool.threads(), kv_type_,
+                       exact_ ? ", exact" : "", repetitions_) +
+           table.Render();
+  }
+
+  Status WriteJson(const LanguageModel& model, const ThreadPool& pool,
+                   const std::vector<BenchResult>& results) const {
+    nlohmann::ordered_json json = {{"model", model.info().name},
+                                   {"architecture", model.info().architecture},
+                                   {"parameters", model.info().parameters},
+                                   {"weight_bytes", model.info().weight_bytes},
+                                   {"kernels", BestKernels().name},
+                                   {"threads", pool.threads()},
+                                   {"kv_type", kv_type_},
+                                   {"exact", exact_},
+                                   {"results", nlohmann::ordered_json::array()}};
+    for (const BenchResult& result : results) {
+      const Spread spread = SpreadOf(result.tokens_per_second);
+      json["results"].push_back({{"test", result.what.Name()},
+                                 {"batch", result.what.batch},
+                                 {"prompt_tokens", result.what.prompt_tokens},
+                                 {"output_tokens", result.what.output_tokens},
+                                 {"depth", result.what.depth},
+                                 {"tokens_per_second", spread.median},
+                                 {"min", spread.min},
+                                 {"max", spread.max},
+                                 {"repetitions", result.tokens_per_second}});
+    }
+    const std::string text =
+        json.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n";
+    if (json_ == "-") return WriteOut(text);
+    std::ofstream file(json_);
+    file << text;
+    file.close();
+    if (file) return {};
+    return Fail(ErrorCode::kIo, "cannot write the results to {}: check the path and its permissions", json_);
+  }
+
+  std::string model_, kv_type_ = "f16", json_;
+  std::vector<int64_t> prompts_{512}, outputs_{128}, batches_{1, 4, 16}, depths_{0};
+  int repetitions_ = 3, threads_ = 0, page_tokens_ = 16;
+  int64_t step_tokens_ = 512;
+  bool exact_ = false;
+};
+
+}  // namespace
+
+std::unique_ptr<Verb> MakeBench() { return std::make_unique<BenchVerb>(); }
+
+}  // namespace quire

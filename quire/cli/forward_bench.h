@@ -1,0 +1,70 @@
+// Times forward passes of a model on pages of its own, without server, engine or sampler.
+#ifndef QUIRE_CLI_FORWARD_BENCH_H_
+#define QUIRE_CLI_FORWARD_BENCH_H_
+
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "quire/base/result.h"
+#include "quire/kv/page_cache.h"
+#include "quire/model/language_model.h"
+
+namespace quire {
+
+// One thing to measure: `batch` sequences that already have `depth` tokens each compute a prompt of
+// `prompt_tokens`, or decode `output_tokens` one by one, together.
+struct BenchCase {
+  int64_t batch = 1;
+  int64_t prompt_tokens = 0;
+  int64_t output_tokens = 0;
+  int64_t depth = 0;
+
+  // "prefill 512", "decode 128", "decode 128 x 4", with " at 4096" for the depth.
+  std::string Name() const;
+  int64_t tokens() const { return batch * (prompt_tokens + output_tokens); }
+  int64_t longest() const { return depth + prompt_tokens + output_tokens; }
+};
+
+struct BenchResult {
+  BenchCase what;
+  std::vector<double> tokens_per_second;  // by repetition
+};
+
+struct Spread {
+  double median = 0, min = 0, max = 0;
+};
+// REQUIRES: there is at least one value.
+Spread SpreadOf(std::vector<double> values);
+
+class ForwardBench {
+ public:
+  // Makes pages for the largest of `cases`. `step_tokens` is the largest piece of a prompt. Errors:
+  // kInvalidArgument for a case beyond the model's context, kResourceExhausted where memory lacks.
+  static Result<ForwardBench> Create(LanguageModel& model, const std::vector<BenchCase>& cases,
+                                     int64_t step_tokens);
+
+  // `done` is called after every repetition.
+  BenchResult Run(const BenchCase& what, int repetitions, const std::function<void()>& done);
+
+ private:
+  ForwardBench(LanguageModel& model, PageCache cache, int64_t step_tokens);
+
+  // Computes `tokens` more tokens of every table: in pieces, or one by one.
+  void Prefill(std::vector<PageTable>& tables, int64_t tokens);
+  void Decode(std::vector<PageTable>& tables, int64_t tokens);
+  // Tables of `batch` sequences with `depth` tokens each; computed once, then copied.
+  std::vector<PageTable> Fill(int64_t batch, int64_t depth);
+  void CopyPages(const PageTable& from, const PageTable& to);
+  void Reserve(PageTable& table, int64_t tokens);
+
+  LanguageModel& model_;
+  PageCache cache_;
+  int64_t step_tokens_;
+  std::vector<Token> tokens_;  // what is computed: any ids serve
+};
+
+}  // namespace quire
+
+#endif  // QUIRE_CLI_FORWARD_BENCH_H_
