@@ -23,6 +23,9 @@ Status ReadSizes(const ConfigSource& source, ModelConfig& config) {
                source.RequiredInteger({"feed_forward_length", "intermediate_size"}, {1, 1 << 20}));
   QUIRE_ASSIGN(const auto vocab, source.Integer({"vocab_size", "vocab_size"}, {1, 1 << 24}));
   config.vocab = vocab.value_or(0);
+  // Where a GGUF file has a tokenizer, its tokens count.
+  const auto tokens = source.files().gguf().Strings("tokenizer.ggml.tokens");
+  if (tokens && *tokens != nullptr) config.vocab = std::ssize(**tokens);
   return {};
 }
 
@@ -68,12 +71,13 @@ WeightNames NamesOf(const ModelFiles& files) {
   return HuggingFaceWeightNames("model.");
 }
 
-Result<std::string> NameOf(const ConfigSource& source) {
+std::string NameOf(const ConfigSource& source) {
   std::string path = source.files().path();
   while (path.size() > 1 && path.back() == '/') path.pop_back();
   if (!source.is_gguf()) return std::filesystem::path(path).filename().string();
-  QUIRE_ASSIGN(const auto name, source.files().gguf().String("general.name"));
-  return name.value_or(std::filesystem::path(path).stem().string());
+  // A name is only for people: one of the wrong kind is no reason to refuse the model.
+  const auto name = source.files().gguf().String("general.name");
+  return name && *name ? **name : std::filesystem::path(path).stem().string();
 }
 
 }  // namespace
@@ -84,7 +88,7 @@ Result<ModelConfig> ReadModelConfig(const ModelFiles& files) {
   ModelConfig config;
   config.architecture = family->name;
   config.names = NamesOf(files);
-  QUIRE_ASSIGN(config.name, NameOf(source));
+  config.name = NameOf(source);
   QUIRE_TRY(ReadSizes(source, config));
   QUIRE_TRY(ReadHeads(source, config));
   QUIRE_ASSIGN(const double epsilon,

@@ -6,11 +6,22 @@
 
 namespace quire {
 
+namespace {
+
+// The metadata knows its keys, but not its file.
+template <typename T>
+Result<T> In(const std::string& file, Result<T> result) {
+  if (result) return result;
+  return Fail(result.error().code, "In {}, {}.", file, result.error().message);
+}
+
+}  // namespace
+
 Result<ConfigSource> ConfigSource::Open(const ModelFiles& files) {
   ConfigSource source(files);
   if (source.is_gguf()) {
     source.file_ = files.path();
-    QUIRE_ASSIGN(auto architecture, files.gguf().String("general.architecture"));
+    QUIRE_ASSIGN(auto architecture, In(files.path(), files.gguf().String("general.architecture")));
     if (!architecture) {
       return Fail(ErrorCode::kCorrupt, "{} has no key 'general.architecture', so it is not a language model.",
                   files.path());
@@ -86,7 +97,7 @@ Result<std::optional<int64_t>> ConfigSource::Integer(ConfigKey key, IntegerRange
   if (is_gguf()) {
     if (key.gguf.empty()) return std::nullopt;
     // Some writers repeat a number for every layer.
-    QUIRE_ASSIGN(const auto values, files_->gguf().Integers(Name(key)));
+    QUIRE_ASSIGN(const auto values, In(file_, files_->gguf().Integers(Name(key))));
     if (!values) return std::nullopt;
     for (const int64_t v : *values) {
       if (v != values->front()) {
@@ -112,7 +123,7 @@ Result<std::optional<double>> ConfigSource::Number(ConfigKey key, NumberRange ra
   std::optional<double> value;
   if (is_gguf()) {
     if (key.gguf.empty()) return std::nullopt;
-    QUIRE_ASSIGN(value, files_->gguf().Number(Name(key)));
+    QUIRE_ASSIGN(value, In(file_, files_->gguf().Number(Name(key))));
   } else if (const nlohmann::json* found = key.hf.empty() ? nullptr : FindJson(key.hf)) {
     if (!found->is_number()) return WrongKind(key, "a number");
     value = found->get<double>();
@@ -124,7 +135,7 @@ Result<std::optional<double>> ConfigSource::Number(ConfigKey key, NumberRange ra
 Result<std::optional<bool>> ConfigSource::Bool(ConfigKey key) const {
   if (is_gguf()) {
     if (key.gguf.empty()) return std::nullopt;
-    return files_->gguf().Bool(Name(key));
+    return In(file_, files_->gguf().Bool(Name(key)));
   }
   const nlohmann::json* found = key.hf.empty() ? nullptr : FindJson(key.hf);
   if (found == nullptr) return std::nullopt;
@@ -135,7 +146,7 @@ Result<std::optional<bool>> ConfigSource::Bool(ConfigKey key) const {
 Result<std::optional<std::string>> ConfigSource::String(ConfigKey key) const {
   if (is_gguf()) {
     if (key.gguf.empty()) return std::nullopt;
-    return files_->gguf().String(Name(key));
+    return In(file_, files_->gguf().String(Name(key)));
   }
   const nlohmann::json* found = key.hf.empty() ? nullptr : FindJson(key.hf);
   if (found == nullptr) return std::nullopt;
@@ -147,7 +158,7 @@ Result<std::vector<double>> ConfigSource::Numbers(ConfigKey key, NumberRange ran
   std::vector<double> values;
   if (is_gguf()) {
     if (key.gguf.empty()) return values;
-    QUIRE_ASSIGN(auto held, files_->gguf().Numbers(Name(key)));
+    QUIRE_ASSIGN(auto held, In(file_, files_->gguf().Numbers(Name(key))));
     if (held) values = std::move(*held);
   } else if (const nlohmann::json* found = key.hf.empty() ? nullptr : FindJson(key.hf)) {
     if (!found->is_array()) return WrongKind(key, "an array of numbers");
@@ -164,7 +175,7 @@ Result<std::vector<std::string>> ConfigSource::Strings(ConfigKey key) const {
   std::vector<std::string> values;
   if (is_gguf()) {
     if (key.gguf.empty()) return values;
-    QUIRE_ASSIGN(const auto* held, files_->gguf().Strings(Name(key)));
+    QUIRE_ASSIGN(const auto* held, In(file_, files_->gguf().Strings(Name(key))));
     if (held != nullptr) values = *held;
   } else if (const nlohmann::json* found = key.hf.empty() ? nullptr : FindJson(key.hf)) {
     if (!found->is_array()) return WrongKind(key, "an array of strings");
