@@ -13,8 +13,8 @@
 namespace quire {
 
 struct ChatInput {
-  nlohmann::ordered_json messages;             // OpenAI's array of {role, content, ...}, content a string
-  nlohmann::ordered_json tools;                // OpenAI's array, or null
+  nlohmann::ordered_json messages;  // OpenAI's array of {role, content, ...}, content a string
+  nlohmann::ordered_json tools;     // OpenAI's array, or null
   bool add_generation_prompt = true;
   nlohmann::ordered_json extra = nlohmann::ordered_json::object();  // chat_template_kwargs
 };
@@ -23,7 +23,8 @@ class ChatTemplate {
  public:
   // Compiles `source`. `bos`/`eos` are the texts of bos_token and eos_token inside the template.
   // Errors: kInvalidArgument with the template engine's complaint.
-  static Result<std::unique_ptr<ChatTemplate>> Parse(const std::string& source, std::string bos, std::string eos);
+  static Result<std::unique_ptr<ChatTemplate>> Parse(const std::string& source, std::string bos,
+                                                     std::string eos);
   // The model's own template: GGUF tokenizer.chat_template, chat_template.jinja, or tokenizer_config.json.
   // kNotFound, saying how to give one, where the model has none.
   static Result<std::unique_ptr<ChatTemplate>> Load(const ModelFiles& files, const Tokenizer& tokenizer);

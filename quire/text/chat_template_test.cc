@@ -177,10 +177,15 @@ TEST(ChatTemplateTest, BombsEndWithAnError) {
   for (const auto& [name, source] : bombs) EXPECT_NE(RenderError(source), "") << name;
 }
 
-TEST(ChatTemplateTest, DeepValuesAreDestroyed) {
+TEST(ChatTemplateTest, ValuesNestAsDeeplyAsAModelNeeds) {
+  const std::string nest = "{% set ns.s = [ns.s] %}{% endfor %}";
+  EXPECT_EQ(RenderError("{% set ns = namespace(s=[]) %}{% for i in range(900) %}" + nest), "");
+  EXPECT_THAT(RenderError("{% set ns = namespace(s=[]) %}{% for i in range(1100) %}" + nest),
+              HasSubstr("nests values too deeply"));
+  // A chain that grows at its end.
   EXPECT_EQ(
-      RenderError(
-          "{% set ns = namespace(s=[]) %}{% for i in range(60000) %}{% set ns.s = [ns.s] %}{% endfor %}"),
+      RenderError("{% set a = [] %}{% set ns = namespace(end=a) %}{% for i in range(5000) %}{% set b = [] %}"
+                  "{% set c = ns.end.append(b) %}{% set ns.end = b %}{% endfor %}"),
       "");
 }
 

@@ -12,8 +12,8 @@
 #include <vector>
 
 #include "quire/base/result.h"
-#include "quire/files/model_files.h"
 #include "quire/base/token.h"
+#include "quire/files/model_files.h"
 
 namespace quire {
 
