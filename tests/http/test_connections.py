@@ -140,6 +140,13 @@ def test_connection_limit(fake_server):
         raw.close()
 
 
+def test_connections_are_given_back(fake):
+    for _ in range(100):
+        requests.get(fake.url + "/health", timeout=10)
+    time.sleep(0.3)
+    assert fake.metric("quire:http_connections") == 1  # the one that asks
+
+
 def start_endless_stream(server, **body):
     raw = connect(server)
     raw.sendall(request_bytes({"prompt": "Once upon a time", "max_tokens": 1500, "ignore_eos": True, "stream": True, **body}))
