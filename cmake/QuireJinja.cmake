@@ -42,11 +42,15 @@ quire_jinja_edit(jinja/value.cpp "std::string value_to_string_repr(const value &
                  "std::string value_to_string_repr(const value & val) {\n    ${_visit}\n")
 quire_jinja_edit(jinja/value.h "is_hashable() const override {\n        if (std::all_of("
                  "is_hashable() const override {\n        ${_budget}::Charge(64);\n        if (std::all_of(")
+# A value knows how deep it is.
+quire_jinja_edit(jinja/value.h "struct value_t {\n" "struct value_t {\n    unsigned depth = 0;\n")
+quire_jinja_edit(jinja/value.h "name(name), arg0(arg_this) {\n" "name(name), arg0(arg_this) {\n        depth = arg0->depth + 1;\n")
 # Changes of a container, after which it may contain itself and never be freed.
 quire_jinja_edit(jinja/runtime.cpp "obj_ptr->insert(prop_name, rhs);" "obj_ptr->insert(prop_name, rhs);
         ${_budget}::AtEnd(obj_ptr, [object, obj_ptr] { obj_ptr->val_obj.clear(); obj_ptr->unordered.clear(); });")
 quire_jinja_edit(jinja/value.cpp "arr_editable->push_back(args.get_pos(1));" "arr_editable->push_back(args.get_pos(1));
-            const value keep = args.get_pos(0);
+            value keep = args.get_pos(0);
+            ${_budget}::Contains(keep, args.get_pos(1));
             ${_budget}::AtEnd(arr_editable, [keep, arr_editable] { arr_editable->val_arr.clear(); });")
 # Operations whose result can be far larger than their operands pay beforehand.
 quire_jinja_edit(jinja/value.cpp "out->push_back(mk_val<value_int>(i));"

@@ -102,14 +102,26 @@ class Step : Nest {
   }
 };
 
+// How deeply values nest: freeing one recurses into its parts.
+constexpr unsigned kMaxDepth = 1000;
+
+// `container` holds `part` from now on.
+template <typename Value>
+void Contains(Value& container, const Value& part) {
+  if (!part || part->depth < container->depth) return;
+  container->depth = part->depth + 1;
+  if (container->depth > kMaxDepth) throw BudgetExceeded("the template nests values too deeply");
+}
+
 // Charges the value a node made, unless somebody else holds it too: then it is not new. The engine's values
 // are visited through its own types, which this header does not name.
 template <typename Value>
 Value Charged(Value value) {
-  if (value && value.use_count() == 1) {
-    Charge(value->val_str.length() + 64 * value->val_str.parts.size() + 16 * value->val_arr.size() +
-           64 * value->val_obj.size());
-  }
+  if (!value || value.use_count() != 1) return value;
+  Charge(value->val_str.length() + 64 * value->val_str.parts.size() + 16 * value->val_arr.size() +
+         64 * value->val_obj.size());
+  for (const auto& part : value->val_arr) Contains(value, part);
+  for (const auto& [key, part] : value->val_obj) Contains(value, part);
   return value;
 }
 
