@@ -83,8 +83,9 @@ std::string NameOf(const ConfigSource& source) {
 }  // namespace
 
 Result<ModelConfig> ReadModelConfig(const ModelFiles& files) {
-  QUIRE_ASSIGN(const ConfigSource source, ConfigSource::Open(files));
+  QUIRE_ASSIGN(ConfigSource source, ConfigSource::Open(files));
   QUIRE_ASSIGN(const Family* family, FindFamily(source));
+  if (family->hf_defaults != nullptr) source.AddDefaults(nlohmann::json::parse(family->hf_defaults));
   ModelConfig config;
   config.architecture = family->name;
   config.names = NamesOf(files);

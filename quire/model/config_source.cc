@@ -69,6 +69,13 @@ const nlohmann::json* ConfigSource::FindJson(std::string_view path) const {
   return at;
 }
 
+void ConfigSource::AddDefaults(const nlohmann::json& defaults) {
+  if (is_gguf()) return;
+  for (const auto& [key, value] : defaults.items()) {
+    if (!json_.contains(key)) json_[key] = value;
+  }
+}
+
 bool ConfigSource::HasObject(std::string_view hf_path) const {
   if (is_gguf()) return false;
   const nlohmann::json* found = FindJson(hf_path);

@@ -44,6 +44,9 @@ class ConfigSource {
   // general.architecture, or model_type of config.json.
   const std::string& architecture() const { return architecture_; }
 
+  // What keys of config.json mean that it leaves out. Does nothing for GGUF.
+  void AddDefaults(const nlohmann::json& defaults);
+
   // Absent (or JSON null) gives nullopt.
   Result<std::optional<int64_t>> Integer(ConfigKey key, IntegerRange range = {}) const;
   Result<std::optional<double>> Number(ConfigKey key, NumberRange range = {}) const;

@@ -3,7 +3,6 @@
 #include <gtest/gtest.h>
 
 #include <limits>
-#include <map>
 
 #include "quire/model/families/families.h"
 #include "quire/model/model_testing.h"
@@ -11,40 +10,7 @@
 namespace quire {
 namespace {
 
-// A real model with some of its tensors and settings replaced.
-class EditedFiles final : public ModelFiles {
- public:
-  explicit EditedFiles(const std::string& path) {
-    auto files = ModelFiles::Open(path);
-    QUIRE_CHECK(files.has_value());
-    files_ = std::move(*files);
-    for (const std::string& name : files_->TensorNames()) tensors[name] = *files_->Find(name);
-    metadata = files_->gguf();
-    if (format() == Format::kGguf) {
-      metadata.values()["tokenizer.ggml.tokens"] = std::vector<std::string>(200, "token");
-    }
-    config = files_->Json("config.json").value();
-  }
-
-  Format format() const override { return files_->format(); }
-  const std::string& path() const override { return files_->path(); }
-  const TensorView* Find(std::string_view name) const override {
-    const auto it = tensors.find(name);
-    return it == tensors.end() ? nullptr : &it->second;
-  }
-  std::vector<std::string> TensorNames() const override { return files_->TensorNames(); }
-  void Release(const TensorView&) const override {}
-  const GgufMetadata& gguf() const override { return metadata; }
-  Result<nlohmann::json> Json(std::string_view) const override { return config; }
-  Result<std::string> Text(std::string_view name) const override { return files_->Text(name); }
-
-  std::map<std::string, TensorView, std::less<>> tensors;
-  GgufMetadata metadata;
-  nlohmann::json config;
-
- private:
-  std::unique_ptr<ModelFiles> files_;
-};
+using testing::EditedFiles;
 
 class HostileModels : public ::testing::TestWithParam<std::string> {
  protected:

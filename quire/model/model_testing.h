@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <cstdlib>
 #include <filesystem>
+#include <map>
 #include <memory>
 #include <span>
 #include <string>
@@ -94,6 +95,41 @@ inline std::string RealModelPath(const std::string& file) {
   const std::string path = std::string(folder) + "/" + file;
   return std::filesystem::exists(path) ? path : "";
 }
+
+// A real model with some of its tensors and settings replaced.
+class EditedFiles final : public ModelFiles {
+ public:
+  explicit EditedFiles(const std::string& path) {
+    auto files = ModelFiles::Open(path);
+    QUIRE_CHECK(files.has_value());
+    files_ = std::move(*files);
+    for (const std::string& name : files_->TensorNames()) tensors[name] = *files_->Find(name);
+    metadata = files_->gguf();
+    if (format() == Format::kGguf) {
+      metadata.values()["tokenizer.ggml.tokens"] = std::vector<std::string>(200, "token");
+    }
+    config = files_->Json("config.json").value();
+  }
+
+  Format format() const override { return files_->format(); }
+  const std::string& path() const override { return files_->path(); }
+  const TensorView* Find(std::string_view name) const override {
+    const auto it = tensors.find(name);
+    return it == tensors.end() ? nullptr : &it->second;
+  }
+  std::vector<std::string> TensorNames() const override { return files_->TensorNames(); }
+  void Release(const TensorView&) const override {}
+  const GgufMetadata& gguf() const override { return metadata; }
+  Result<nlohmann::json> Json(std::string_view) const override { return config; }
+  Result<std::string> Text(std::string_view name) const override { return files_->Text(name); }
+
+  std::map<std::string, TensorView, std::less<>> tensors;
+  GgufMetadata metadata;
+  nlohmann::json config;
+
+ private:
+  std::unique_ptr<ModelFiles> files_;
+};
 
 }  // namespace quire::testing
 

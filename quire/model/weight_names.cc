@@ -38,4 +38,25 @@ WeightNames HuggingFaceWeightNames(std::string_view prefix) {
   return names;
 }
 
+namespace {
+
+// "model.layers.{}.self_attn.q_proj.weight" with q_norm: "model.layers.{}.self_attn.q_norm.weight".
+std::string Sibling(const std::string& name, std::string_view part) {
+  const size_t end = name.rfind(".weight");
+  const size_t begin = name.rfind('.', end - 1) + 1;
+  return name.substr(0, begin) + std::string(part) + ".weight";
+}
+
+}  // namespace
+
+void NameQkNorms(bool gguf, WeightNames& names) {
+  names.q_norm = Sibling(names.q, gguf ? "attn_q_norm" : "q_norm");
+  names.k_norm = Sibling(names.k, gguf ? "attn_k_norm" : "k_norm");
+}
+
+void NameFusedTensors(bool gguf, WeightNames& names) {
+  names.qkv = Sibling(names.q, gguf ? "attn_qkv" : "qkv_proj");
+  names.gate_up = Sibling(names.up, gguf ? "ffn_up" : "gate_up_proj");
+}
+
 }  // namespace quire

@@ -32,6 +32,11 @@ WeightNames GgufWeightNames();
 // `prefix` is what stands before "layers.": "model." for a plain language model.
 WeightNames HuggingFaceWeightNames(std::string_view prefix);
 
+// Adds the norms of Q and K.
+void NameQkNorms(bool gguf, WeightNames& names);
+// Replaces Q, K and V by one tensor, gate and up by another.
+void NameFusedTensors(bool gguf, WeightNames& names);
+
 }  // namespace quire
 
 #endif  // QUIRE_MODEL_WEIGHT_NAMES_H_

@@ -9,12 +9,12 @@ namespace quire {
 namespace {
 
 constexpr Family kFamilies[] = {
-    {"gemma2", {"gemma2"}, ConfigureGemma2},
-    {"gemma3", {"gemma3", "gemma3_text"}, ConfigureGemma3},
-    {"llama", {"llama", "mistral"}, ConfigureLlama},
-    {"phi3", {"phi3"}, ConfigurePhi3},
-    {"qwen2", {"qwen2"}, ConfigureQwen2},
-    {"qwen3", {"qwen3"}, ConfigureQwen3},
+    {"gemma2", {"gemma2"}, nullptr, ConfigureGemma2},
+    {"gemma3", {"gemma3", "gemma3_text"}, kGemma3Defaults, ConfigureGemma3},
+    {"llama", {"llama", "mistral"}, nullptr, ConfigureLlama},
+    {"phi3", {"phi3"}, nullptr, ConfigurePhi3},
+    {"qwen2", {"qwen2"}, nullptr, ConfigureQwen2},
+    {"qwen3", {"qwen3"}, nullptr, ConfigureQwen3},
 };
 
 }  // namespace

@@ -17,6 +17,9 @@ struct Family {
   std::string_view name;  // general.architecture of GGUF
   // model_type of config.json; unused entries are empty.
   std::array<std::string_view, 2> hf_model_types;
+  // JSON object: settings that published config.json files of this family leave out. Null where they are
+  // complete.
+  const char* hf_defaults;
   // Completes a config whose shared settings and weight names are filled in.
   Status (*configure)(const ConfigSource& source, ModelConfig& config);
 };
@@ -26,6 +29,8 @@ std::span<const Family> Families();
 
 // Errors: kUnsupported, listing the known ones.
 Result<const Family*> FindFamily(const ConfigSource& source);
+
+extern const char kGemma3Defaults[];
 
 Status ConfigureGemma2(const ConfigSource& source, ModelConfig& config);
 Status ConfigureGemma3(const ConfigSource& source, ModelConfig& config);

@@ -5,9 +5,7 @@
 namespace quire {
 
 Status ConfigurePhi3(const ConfigSource& source, ModelConfig& config) {
-  const bool gguf = source.is_gguf();
-  config.names.qkv = gguf ? "blk.{}.attn_qkv.weight" : "model.layers.{}.self_attn.qkv_proj.weight";
-  config.names.gate_up = gguf ? "blk.{}.ffn_up.weight" : "model.layers.{}.mlp.gate_up_proj.weight";
+  NameFusedTensors(source.is_gguf(), config.names);
   return ReadUniformWindow(source, config);
 }
 

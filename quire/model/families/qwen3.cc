@@ -5,9 +5,7 @@
 namespace quire {
 
 Status ConfigureQwen3(const ConfigSource& source, ModelConfig& config) {
-  const bool gguf = source.is_gguf();
-  config.names.q_norm = gguf ? "blk.{}.attn_q_norm.weight" : "model.layers.{}.self_attn.q_norm.weight";
-  config.names.k_norm = gguf ? "blk.{}.attn_k_norm.weight" : "model.layers.{}.self_attn.k_norm.weight";
+  NameQkNorms(source.is_gguf(), config.names);
   return ReadListedWindow(source, config);
 }
 
