@@ -350,7 +350,8 @@ Connection::Task Connection::WatchClient(Exchange& exchange) {
     auto [error, bytes] = co_await socket_.async_read_some(buffer_.prepare(4096), kAwait);
     buffer_.commit(bytes);
     if (!error) continue;
-    at_end_ = true;
+    // Aborted: the answer is complete, and the reading given up.
+    at_end_ = error != asio::error::operation_aborted;
     if (!exchange.ended()) {
       exchange.Abort();
       co_return;

@@ -49,6 +49,10 @@ def test_keep_alive_and_pipelining(server):
             assert read_response(file)[0] == 200
         raw.sendall(one[20:])
         assert read_response(file)[0] == 200
+        for _ in range(3):
+            time.sleep(0.05)
+            raw.sendall(one)
+            assert read_response(file)[0] == 200
 
 
 def test_http_1_0(server):
@@ -266,6 +270,8 @@ def test_sigterm_drains(server_starter):
         lines = response.iter_lines()
         next(lines)
         idle = connect(server)
+        idle.sendall(request_bytes(path="/health", method="GET"))
+        assert idle.recv(1000).startswith(b"HTTP/1.1 200")
         server.process.send_signal(signal.SIGTERM)
         time.sleep(0.2)
         with pytest.raises(OSError):
