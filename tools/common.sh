@@ -54,14 +54,14 @@ jobs_count() {
   echo $(($(nproc) < by_memory ? $(nproc) : by_memory))
 }
 
-# build PRESET [CMAKE OPTION...]: configures and builds into build/PRESET; fails when either does.
+# build PRESET TARGET [CMAKE OPTION...]: configures and builds into build/PRESET; fails when either does.
 build() {
-  local preset=$1 log=.cache/configure-$1.log
-  shift
+  local preset=$1 target=$2 log=.cache/configure-$1.log
+  shift 2
   if ! cmake --preset "$preset" -DQUIRE_ONLY= "$@" >"$log" 2>&1; then
     cat "$log" >&2
     echo "cmake could not configure build/$preset: see above." >&2
     return 1
   fi
-  cmake --build --preset "$preset" -j "$(jobs_count)"
+  cmake --build --preset "$preset" --target "$target" -j "$(jobs_count)"
 }
