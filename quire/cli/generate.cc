@@ -41,7 +41,7 @@ double PerSecond(int64_t tokens, double seconds) {
 
 }  // namespace
 
-std::string Answer::Summary() const {
+std::string Generated::Summary() const {
   const double first = Seconds(to_first_token), rest = Seconds(total - to_first_token);
   return fmt::format(
       "prompt {} tokens in {:.2f} s ({:.1f} tok/s), output {} tokens in {:.2f} s ({:.1f} tok/s)",
@@ -49,26 +49,13 @@ std::string Answer::Summary() const {
       PerSecond(output_tokens - 1, rest));
 }
 
-std::string_view FinishName(FinishReason reason) {
-  switch (reason) {
-    case FinishReason::kStop:
-      return "stop";
-    case FinishReason::kLength:
-      return "length";
-    case FinishReason::kCancelled:
-      return "cancelled";
-    case FinishReason::kError:
-      return "error";
-  }
-  return "error";
-}
-
-Result<Answer> Generate(Engine& engine, Request request, const std::function<void(std::string_view)>& on_text,
-                        const std::atomic<bool>& cancel) {
+Result<Generated> Generate(Engine& engine, Request request,
+                           const std::function<void(std::string_view)>& on_text,
+                           const std::atomic<bool>& cancel) {
   const auto sink = std::make_shared<QueueSink>();
   const TimePoint start = Clock::System().Now();
   QUIRE_ASSIGN(const RequestId id, engine.Submit(std::move(request), sink));
-  Answer answer;
+  Generated answer;
   bool cancelled = false;
   while (true) {
     if (cancel && !cancelled) {

@@ -18,7 +18,7 @@
 
 namespace quire {
 
-struct Answer {
+struct Generated {
   std::string text;
   FinishReason finish = FinishReason::kStop;
   int64_t prompt_tokens = 0;
@@ -30,13 +30,11 @@ struct Answer {
   std::string Summary() const;
 };
 
-// "stop", "length", "cancelled", "error".
-std::string_view FinishName(FinishReason reason);
-
 // Runs `request`, giving text to `on_text` (on this thread) as it comes. While `cancel` is set the request is
 // cancelled, and what there is comes back. REQUIRES: the engine was started; n is 1.
-Result<Answer> Generate(Engine& engine, Request request, const std::function<void(std::string_view)>& on_text,
-                        const std::atomic<bool>& cancel);
+Result<Generated> Generate(Engine& engine, Request request,
+                           const std::function<void(std::string_view)>& on_text,
+                           const std::atomic<bool>& cancel);
 
 // The prompt that the model's chat template makes of OpenAI's messages. Errors: kNotFound where the model has
 // no template, kInvalidArgument with what the template objects to.

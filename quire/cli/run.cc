@@ -9,6 +9,7 @@
 #include "quire/cli/runtime_flags.h"
 #include "quire/cli/sampling_flags.h"
 #include "quire/cli/verb.h"
+#include "quire/server/answer.h"
 
 namespace quire {
 namespace {
@@ -43,7 +44,7 @@ class RunVerb final : public Verb {
       written = WriteOut(text);
       stop = !written;
     };
-    QUIRE_ASSIGN(const Answer answer, Generate(*runtime->engine, std::move(request), on_text, stop));
+    QUIRE_ASSIGN(const Generated answer, Generate(*runtime->engine, std::move(request), on_text, stop));
     QUIRE_TRY(written);
     QUIRE_TRY(WriteOut(json_ ? Json(answer) : answer.text.ends_with('\n') ? "" : "\n"));
     if (verbose_) fmt::print(stderr, "{}\n", answer.Summary());
@@ -77,7 +78,7 @@ class RunVerb final : public Verb {
     return request;
   }
 
-  static std::string Json(const Answer& answer) {
+  static std::string Json(const Generated& answer) {
     const nlohmann::ordered_json json = {{"text", answer.text},
                                          {"finish_reason", FinishName(answer.finish)},
                                          {"prompt_tokens", answer.prompt_tokens},
