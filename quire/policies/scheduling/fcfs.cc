@@ -28,11 +28,12 @@ class Fcfs final : public SchedulingPolicy {
 
 }  // namespace
 
-extern const SchedulingRow kFcfsScheduling{.name = "fcfs",
-                                 .summary = "first come, first served",
-                                 .params = {},
-                                 .make = [](const PolicyParams&) -> std::unique_ptr<SchedulingPolicy> {
-                                   return std::make_unique<Fcfs>();
-                                 }};
+extern const SchedulingRow kFcfsScheduling{
+    .name = "fcfs",
+    .summary = "first come, first served",
+    .params = {},
+    .make = [](const PolicyParams&) -> std::unique_ptr<SchedulingPolicy> {
+      return std::make_unique<Fcfs>();
+    }};
 
 }  // namespace quire
