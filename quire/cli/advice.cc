@@ -10,6 +10,12 @@ namespace {
 using Advices = std::vector<Advice>;
 
 void AboutProcessor(const Findings& f, Advices& out) {
+  if (f.kernels != f.best_kernels) {
+    out.push_back(
+        {fmt::format("QUIRE_FORCE_ISA has chosen the {} kernels where the {} ones can run, which are faster",
+                     f.kernels, f.best_kernels),
+         "unset QUIRE_FORCE_ISA"});
+  }
   if (!f.features.RunsAvx2Kernels()) {
     out.push_back(
         {"the processor or the system offers no AVX2: everything runs on the generic kernels, at a small "

@@ -17,6 +17,8 @@ struct Findings {
   MachineFacts machine;
   FolderFacts cache;
   CpuFeatures features;
+  std::string kernels;       // those in use
+  std::string best_kernels;  // the fastest that can run here
   int usable_cpus = 1;
   int threads = 1;
   uint64_t available_bytes = 0;

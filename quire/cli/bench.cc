@@ -54,11 +54,15 @@ class BenchVerb final : public Verb {
       return Fail(ErrorCode::kInvalidArgument, "--page-tokens is {}; it must be a multiple of {}",
                   page_tokens_, kPageLane);
     }
+    const std::vector<BenchCase> cases = Cases();
+    if (cases.empty()) {
+      return Fail(ErrorCode::kInvalidArgument,
+                  "there is nothing to measure: give -p or -n more than 0 tokens");
+    }
     QUIRE_ASSIGN(const std::string path, ResolveModel(model_, ModelCacheFolder()));
     QUIRE_ASSIGN(auto files, ModelFiles::Open(path));
     ThreadPool pool(threads_ > 0 ? threads_ : UsableProcessors());
     QUIRE_ASSIGN(const auto model, Load(std::move(files), pool));
-    const std::vector<BenchCase> cases = Cases();
     QUIRE_ASSIGN(ForwardBench bench, ForwardBench::Create(*model, cases, step_tokens_));
     const std::vector<BenchResult> results = Measure(bench, cases);
     if (json_ != "-") QUIRE_TRY(WriteOut(Table(*model, pool, results)));

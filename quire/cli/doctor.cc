@@ -49,6 +49,8 @@ class DoctorVerb final : public Verb {
     found.machine = ReadMachineFacts();
     found.cache = ReadFolderFacts(ModelCacheFolder());
     found.features = DetectCpuFeatures();
+    found.kernels = BestKernels().name;
+    found.best_kernels = SupportedKernels().back()->name;
     found.usable_cpus = UsableProcessors();
     found.threads = threads_ > 0 ? threads_ : found.usable_cpus;
     found.available_bytes = AvailableMemoryBytes();

@@ -86,6 +86,13 @@ class Transfer {
         bar_("pulling " + std::filesystem::path(download.path).filename().string()) {}
 
   Status Run() {
+    const Status done = FetchAndPublish();
+    if (!done && part_.bytes() == 0) part_.Remove();
+    return done;
+  }
+
+ private:
+  Status FetchAndPublish() {
     resumed_ = part_.bytes() > 0;
     QUIRE_TRY(FetchAll());
     auto checked = Check();
@@ -103,7 +110,6 @@ class Transfer {
     return checked;
   }
 
- private:
   Status FetchAll() {
     auto pause = download_.retry_pause;
     for (int failures = 0;;) {

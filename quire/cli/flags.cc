@@ -160,13 +160,16 @@ CLI::Option* AddToApp(CLI::App& app, const Flag& flag) {
   return option->take_last();
 }
 
-Error UsageError(const std::string& verb, const CLI::ParseError& error) {
-  std::string what = error.what();
-  if (const size_t extra = what.find("not expected: "); extra != std::string::npos) {
-    what = fmt::format("'{}' is not something this verb takes", what.substr(extra + 14));
-  }
+Error UsageError(const std::string& verb, std::string what) {
   while (!what.empty() && (what.back() == '.' || what.back() == '\n')) what.pop_back();
   return {ErrorCode::kInvalidArgument, fmt::format("{}; see quire {} --help", what, verb)};
+}
+
+// A misspelt flag leaves its value over, too: the flag is what to name.
+std::string UnknownWord(const std::vector<std::string>& extras) {
+  const auto flag =
+      std::ranges::find_if(extras, [](const std::string& word) { return word.starts_with('-'); });
+  return flag != extras.end() ? *flag : extras.front();
 }
 
 }  // namespace
@@ -205,6 +208,7 @@ Status Flags::Assign(const Flag& flag, const std::vector<std::string>& values, c
 Status Flags::Parse(const std::vector<std::string>& arguments, const Environment& environment) {
   CLI::App app;
   app.set_help_flag();
+  app.allow_extras();
   CLI::Option* help = app.add_flag("-h,--help");
   CLI::Option* config = app.add_option("--config", config_);
   std::vector<CLI::Option*> options;
@@ -214,9 +218,15 @@ Status Flags::Parse(const std::vector<std::string>& arguments, const Environment
   } catch (const CLI::ParseError& error) {
     help_ = help->count() > 0;
     if (help_) return {};
-    return std::unexpected(UsageError(verb_, error));
+    return std::unexpected(UsageError(verb_, error.what()));
   }
   help_ = help->count() > 0;
+  if (help_) return {};
+  if (const auto extras = app.remaining(); !extras.empty()) {
+    const std::string word = UnknownWord(extras);
+    return std::unexpected(
+        UsageError(verb_, fmt::format("'{}' is nothing that quire {} takes", word, verb_)));
+  }
   if (config->count() == 0) config_ = environment("QUIRE_CONFIG").value_or("");
   for (size_t i = 0; i < flags_.size(); ++i) {
     const Flag& flag = flags_[i];

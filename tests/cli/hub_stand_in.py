@@ -38,7 +38,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def do_GET(self):
         hub = self.server.hub
-        path = urllib.parse.unquote(self.path.split("?")[0])
+        path = urllib.parse.unquote(urllib.parse.urlsplit(self.path).path)  # of a proxy's whole URL, too
         with hub.lock:
             hub.requests.append((path, dict(self.headers)))
         try:

@@ -1,0 +1,108 @@
+"""quire inspect, bench and doctor."""
+import json
+
+import pytest
+from conftest import one_sentence
+
+
+def test_inspect_tells_what_the_model_is(quire, smollm2):
+    text = quire("inspect", smollm2).stdout
+    for words in ["30 layers", "hidden 576", "9 heads of 64", "3 KV heads", "8192 tokens", "134515008", "49152 entries",
+                  "chat template yes", "22.5 KiB of KV per token", "general.architecture = llama", "Q4_1"]:
+        assert words in text, words
+    assert max(map(len, text.split("\n"))) < 200
+
+
+def test_inspect_json(quire, smollm2, gemma3):
+    report = json.loads(quire("inspect", smollm2, "--json", "--tensors").stdout)
+    assert report["runs"] and report["refusal"] == ""
+    assert report["parameters"] == 134515008 and report["layers"] == 30 and report["vocab_size"] == 49152
+    assert report["kv_bytes_per_token"] == 23040
+    assert sum(t["parameters"] for t in report["types"].values()) == report["parameters"]
+    assert sum(t["bytes"] for t in report["tensors"]) == report["weight_bytes"]
+    assert {"sequences": 8, "tokens": 4096, "kv_bytes": 8 * 4096 * 23040} in report["memory"]
+    gemma = json.loads(quire("inspect", gemma3, "--json").stdout)
+    assert gemma["architecture"] == "gemma3" and gemma["sliding_window"] == 512
+    assert gemma["chat_template"] == "no"
+    # Windows keep only what they see: a long sequence needs less than every layer keeping every token.
+    long = next(n for n in gemma["memory"] if n["sequences"] == 1 and n["tokens"] == gemma["context_length"])
+    assert long["kv_bytes"] < 0.5 * gemma["kv_bytes_per_token"] * gemma["context_length"]
+
+
+def test_inspect_for_other_loads(quire, smollm2):
+    report = json.loads(quire("inspect", smollm2, "--json", "--sequences", "3", "--tokens", "100", "--kv-type", "f32").stdout)
+    assert report["memory"] == [{"sequences": 3, "tokens": 100, "kv_bytes": 3 * 112 * 46080}]
+
+
+def test_inspect_of_what_is_no_model(quire, tmp_path):
+    (tmp_path / "x.gguf").write_bytes(b"GGUF\x03\0\0\0" + b"\xff" * 40)
+    assert "x.gguf" in one_sentence(quire("inspect", tmp_path / "x.gguf"))
+    assert "pulled are none" in one_sentence(quire("inspect", "org/repo"))
+
+
+def test_bench_table_and_json(quire, smollm2, tmp_path):
+    out = tmp_path / "bench.json"
+    done = quire("bench", smollm2, "-p", "32", "-n", "4", "-b", "1,2", "-d", "0,40", "-r", "3", "--json", out)
+    assert done.returncode == 0, done.stderr
+    for test in ["prefill 32 ", "decode 4 ", "decode 4 x 2 ", "prefill 32 at 40", "decode 4 x 2 at 40"]:
+        assert test in done.stdout
+    report = json.loads(out.read_text())
+    assert len(report["results"]) == 6 and report["threads"] >= 1 and report["kernels"]
+    for result in report["results"]:
+        assert len(result["repetitions"]) == 3
+        assert 0 < result["min"] <= result["tokens_per_second"] <= result["max"]
+    batched = {r["batch"] for r in report["results"] if r["output_tokens"]}
+    assert batched == {1, 2}
+
+
+def test_bench_json_on_standard_output(quire, smollm2):
+    report = json.loads(quire("bench", smollm2, "-p", "16", "-n", "0", "-r", "1", "--json", "-").stdout)
+    assert [r["test"] for r in report["results"]] == ["prefill 16"]
+
+
+def test_bench_with_windows_and_depth(quire, gemma3):
+    """Deep enough that pages leave the windows between the pieces, and a batch of copies does the same."""
+    done = quire("bench", gemma3, "-p", "64", "-n", "3", "-b", "2", "-d", "1200", "-r", "1", "--json", "-")
+    assert done.returncode == 0, done.stderr
+    assert len(json.loads(done.stdout)["results"]) == 2
+
+
+@pytest.mark.parametrize("flags, words", [
+    (["-d", "9000"], ["context of 8192", "9512"]),
+    (["-p", "0", "-n", "0"], ["nothing to measure"]),
+    (["--page-tokens", "20"], ["multiple of 16"]),
+    (["-p", "16", "-n", "0", "-r", "1", "--json", "/nowhere/x.json"], ["/nowhere/x.json"]),
+])
+def test_bench_refuses_what_cannot_be(quire, smollm2, flags, words):
+    message = one_sentence(quire("bench", smollm2, *flags))
+    for word in words:
+        assert word in message
+
+
+def test_doctor(quire, smollm2):
+    text = quire("doctor", smollm2).stdout
+    for words in ["processor", "kernels", "GB/s", "Gop/s", "huge pages", "model cache", "tokens/s"]:
+        assert words in text, words
+
+
+def test_doctor_json(quire):
+    report = json.loads(quire("doctor", "--json").stdout)
+    assert report["features"]["avx2"] is True
+    assert report["kernels"] in report["supported_kernels"] and "generic" in report["supported_kernels"]
+    assert report["read_bytes_per_second"] > 1e9 and report["int8_ops_per_second"] > 1e9
+    assert 0 < report["available_memory_bytes"] <= report["memory_bytes"]
+    assert report["cache_folder"] == str(quire.cache)
+    for advice in report["advice"]:
+        assert advice["problem"] and advice["remedy"]
+
+
+def test_doctor_finds_what_is_slow(quire):
+    report = json.loads(quire("doctor", "--json", "--threads", "64").stdout)
+    assert any("64 threads" in a["problem"] and "--threads" in a["remedy"] for a in report["advice"])
+    forced = json.loads(quire("doctor", "--json", env={"QUIRE_FORCE_ISA": "generic"}).stdout)
+    assert forced["kernels"] == "generic"
+    assert any("generic" in a["problem"] for a in forced["advice"])
+
+
+def test_no_progress_bar_where_nobody_looks(quire):
+    assert quire("doctor").stderr == ""
