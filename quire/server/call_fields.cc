@@ -139,6 +139,18 @@ void RejectUnsupported(JsonFields& fields) {
   }
 }
 
+bool MayFitContext(JsonFields& fields, std::string_view name, std::string_view text,
+                   const ServedModel& served) {
+  if (text.size() <= served.max_prompt_bytes) return true;
+  fields.Reject(
+      name,
+      fmt::format("has {} bytes, which are more than the {} tokens of the context however they are split; "
+                  "shorten it",
+                  text.size(), served.context_length),
+      "context_length_exceeded");
+  return false;
+}
+
 std::string NewId(std::string_view prefix) {
   std::array<unsigned char, 12> bytes{};
   // Fewer than 256 bytes are never interrupted.

@@ -21,6 +21,11 @@ void ReadDelivery(JsonFields& fields, Call& call);
 // Rejects fields that would change the output if they were understood, which they are not.
 void RejectUnsupported(JsonFields& fields);
 
+// False, and `name` is rejected, when `text` is too long to be worth tokenizing: that takes seconds of an I/O
+// thread for texts of many megabytes.
+bool MayFitContext(JsonFields& fields, std::string_view name, std::string_view text,
+                   const ServedModel& served);
+
 // `prefix` and 24 random hexadecimal digits.
 std::string NewId(std::string_view prefix);
 

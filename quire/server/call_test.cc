@@ -106,6 +106,16 @@ TEST_F(CallTest, NothingLeftOfATopPOfZero) {
   EXPECT_LT(call->requests[0].sampling.top_p, 1e-6);
 }
 
+TEST_F(CallTest, TextsThatCannotFitAreNotTokenized) {
+  fake_.served.max_prompt_bytes = 10;
+  EXPECT_TRUE(Completion(R"({"prompt": ["0123456789", "a"]})"));
+  const auto long_prompt = Completion(R"({"prompt": ["a", "0123456789a"]})");
+  ASSERT_FALSE(long_prompt);
+  EXPECT_EQ(long_prompt.error().param, "prompt");
+  EXPECT_EQ(long_prompt.error().code, "context_length_exceeded");
+  EXPECT_EQ(Chat("").error().param, "messages");
+}
+
 TEST_F(CallTest, UnknownModel) {
   const auto call = Completion(R"({"prompt": "a", "model": "gpt"})");
   ASSERT_FALSE(call);

@@ -59,7 +59,8 @@ ApiResult<Call> ReadChat(const ordered_json& body, const ServedModel& served) {
   if (fields.error()) return std::unexpected(*fields.error());
 
   const std::string prompt = ReadChatPrompt(fields, served);
-  if (fields.error()) return std::unexpected(*fields.error());
+  if (fields.error() || !MayFitContext(fields, "messages", prompt, served))
+    return std::unexpected(*fields.error());
   request.prompt = served.tokenizer->Encode(prompt, {.add_special = add_special, .parse_special = true});
   if (request.prompt.empty()) {
     return std::unexpected(BadField("messages", "messages give an empty prompt; send some text"));

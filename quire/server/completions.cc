@@ -18,8 +18,9 @@ struct Prompt {
 };
 
 // The text belongs to whoever calls: special tokens in it are meant.
-Prompt EncodeText(const std::string& text, bool add_special, const Tokenizer& tokenizer) {
-  return {text, tokenizer.Encode(text, {.add_special = add_special, .parse_special = true})};
+Prompt EncodeText(JsonFields& fields, const std::string& text, bool add_special, const ServedModel& served) {
+  if (!MayFitContext(fields, "prompt", text, served)) return {};
+  return {text, served.tokenizer->Encode(text, {.add_special = add_special, .parse_special = true})};
 }
 
 Prompt FromTokens(std::vector<Token> tokens, const Tokenizer& tokenizer) {
@@ -35,14 +36,15 @@ bool AllOf(const ordered_json& list, bool (ordered_json::*is)() const noexcept) 
 }
 
 // Text, a list of texts, token ids, or a list of lists of token ids.
-std::vector<Prompt> ReadPrompts(JsonFields& fields, const Tokenizer& tokenizer) {
+std::vector<Prompt> ReadPrompts(JsonFields& fields, const ServedModel& served) {
+  const Tokenizer& tokenizer = *served.tokenizer;
   const bool add_special = fields.Bool("add_special_tokens", true);
   const ordered_json* prompt = fields.Find("prompt");
   std::vector<Prompt> prompts;
   if (!prompt) {
     fields.Reject("prompt", "is missing; give a text or token ids");
   } else if (prompt->is_string()) {
-    prompts.push_back(EncodeText(prompt->get<std::string>(), add_special, tokenizer));
+    prompts.push_back(EncodeText(fields, prompt->get<std::string>(), add_special, served));
   } else if (prompt->is_array() && AllOf(*prompt, &ordered_json::is_number)) {
     prompts.push_back(FromTokens(fields.Tokens("prompt", tokenizer.vocab_size()), tokenizer));
   } else if (prompt->is_array() && prompt->size() > kMaxPrompts) {
@@ -50,7 +52,7 @@ std::vector<Prompt> ReadPrompts(JsonFields& fields, const Tokenizer& tokenizer) 
                   fmt::format("is a list of {} prompts; send at most {}", prompt->size(), kMaxPrompts));
   } else if (prompt->is_array() && AllOf(*prompt, &ordered_json::is_string)) {
     for (const ordered_json& text : *prompt) {
-      prompts.push_back(EncodeText(text.get<std::string>(), add_special, tokenizer));
+      prompts.push_back(EncodeText(fields, text.get<std::string>(), add_special, served));
     }
   } else if (prompt->is_array() && AllOf(*prompt, &ordered_json::is_array)) {
     for (const ordered_json& ids : *prompt) {
@@ -105,7 +107,7 @@ ApiResult<Call> ReadCompletion(const ordered_json& body, const ServedModel& serv
   const std::string tenant = fields.String("user").value_or("");
   if (fields.error()) return std::unexpected(*fields.error());
 
-  for (Prompt& prompt : ReadPrompts(fields, *served.tokenizer)) {
+  for (Prompt& prompt : ReadPrompts(fields, served)) {
     const int64_t room = std::max<int64_t>(served.context_length - std::ssize(prompt.tokens), 1);
     sampling.max_tokens = max_tokens.value_or(std::min(kDefaultMaxTokens, room));
     call.requests.push_back({call.id, std::move(prompt.tokens), sampling, priority, tenant});

@@ -28,10 +28,11 @@ const ordered_json* JsonFields::Find(std::string_view name) const {
   return it == object_.end() || it->is_null() ? nullptr : &*it;
 }
 
-void JsonFields::Reject(std::string_view name, std::string message) {
+void JsonFields::Reject(std::string_view name, std::string message, std::optional<std::string> code) {
   if (error_) return;
   const std::string field = prefix_ + std::string(name);
   error_ = BadField(field, fmt::format("{} {}", field, message));
+  error_->code = std::move(code);
 }
 
 void JsonFields::Adopt(const JsonFields& inner) {

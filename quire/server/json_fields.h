@@ -43,7 +43,7 @@ class JsonFields {
   const nlohmann::ordered_json* Array(std::string_view name);
 
   // Remembers that `name` is wrong, unless another field was before it.
-  void Reject(std::string_view name, std::string message);
+  void Reject(std::string_view name, std::string message, std::optional<std::string> code = {});
   // Takes over the error of an object inside this one.
   void Adopt(const JsonFields& inner);
   const std::optional<ApiError>& error() const { return error_; }

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <limits>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -20,8 +21,10 @@ struct ServedModel {
   const ChatTemplate* chat_template = nullptr;  // null when the model has none
   std::string chat_template_missing;            // why
   int64_t context_length = 0;                   // longest prompt plus output
-  std::vector<std::string> names;               // that requests may use; never empty
-  int64_t created = 0;                          // Unix time
+  // A longer text has more tokens than the context, whatever it says.
+  size_t max_prompt_bytes = std::numeric_limits<size_t>::max();
+  std::vector<std::string> names;  // that requests may use; never empty
+  int64_t created = 0;             // Unix time
 
   bool HasName(std::string_view name) const { return std::ranges::find(names, name) != names.end(); }
 };

@@ -44,6 +44,14 @@ bool IsJson(std::string_view content_type) {
   return type.empty() || EqualsIgnoringCase(type, "application/json");
 }
 
+size_t LongestToken(const Tokenizer& tokenizer) {
+  size_t longest = 1;
+  for (Token token = 0; token < tokenizer.vocab_size(); ++token) {
+    longest = std::max(longest, tokenizer.TokenBytes(token, true).size());
+  }
+  return longest;
+}
+
 HttpResponse JsonResponse(const ordered_json& json) { return {.body = DumpJson(json), .headers = {}}; }
 
 class ApiServer final : public Server, private HttpHandler {
@@ -62,6 +70,7 @@ class ApiServer final : public Server, private HttpHandler {
     served_.chat_template_missing = runtime.chat_template_missing;
     const int64_t limit = runtime.engine->options().max_context;
     served_.context_length = limit > 0 ? limit : runtime.model->info().context_length;
+    served_.max_prompt_bytes = served_.context_length * LongestToken(*served_.tokenizer);
     served_.names = options_.model_names;
     if (served_.names.empty()) served_.names.push_back(runtime.model->info().name);
     served_.created = time(nullptr);
