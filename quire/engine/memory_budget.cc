@@ -42,7 +42,9 @@ Result<KvBudget> BudgetKvMemory(const std::string& setting, const KvDemand& dema
   KvBudget budget;
   const std::string available = FormatByteSize(demand.available_bytes);
   if (!setting.empty()) {
-    QUIRE_ASSIGN(budget.bytes, ParseByteSize(setting, demand.available_bytes));
+    const auto bytes = ParseByteSize(setting, demand.available_bytes);
+    if (!bytes) return Fail(bytes.error().code, "--kv-memory: {}", bytes.error().message);
+    budget.bytes = *bytes;
     if (budget.bytes < demand.page_bytes) {
       return Fail(ErrorCode::kInvalidArgument, "--kv-memory {} holds not one page of {}; give it at least {}",
                   setting, FormatByteSize(demand.page_bytes), FormatByteSize(demand.least_bytes));
