@@ -1,8 +1,12 @@
 #include "quire/cli/runtime_flags.h"
 
+#include <cstdint>
+
+#include "quire/base/byte_size.h"
 #include "quire/cli/model_path.h"
 #include "quire/cli/progress.h"
 #include "quire/cli/user_folders.h"
+#include "quire/policies/scheduling.h"
 
 namespace quire {
 
@@ -59,7 +63,19 @@ void RuntimeFlags::AddEngine(Flags& flags) {
   flags.Add({"--scheduling", &engine.scheduling, "POLICY", "who runs first; see quire list"});
 }
 
+// What would otherwise be found only after the weights are loaded.
+Status RuntimeFlags::Check() const {
+  if (!options.kv_memory.empty()) {
+    if (auto size = ParseByteSize(options.kv_memory, UINT64_MAX); !size) {
+      return Fail(ErrorCode::kInvalidArgument, "--kv-memory: {}", size.error().message);
+    }
+  }
+  const auto policy = MakeSchedulingPolicy(options.engine.scheduling);
+  return policy ? Status() : std::unexpected(policy.error());
+}
+
 Result<std::unique_ptr<Runtime>> RuntimeFlags::Load() const {
+  QUIRE_TRY(Check());
   QUIRE_ASSIGN(const std::string path, ResolveModel(model, ModelCacheFolder()));
   ProgressBar bar("loading " + model);
   RuntimeOptions loading = options;

@@ -23,6 +23,9 @@ struct RuntimeFlags {
 
   // Finds and loads the model, with a progress bar.
   Result<std::unique_ptr<Runtime>> Load() const;
+
+ private:
+  Status Check() const;
 };
 
 }  // namespace quire

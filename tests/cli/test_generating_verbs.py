@@ -90,10 +90,11 @@ def test_chat_from_a_pipe(quire, smollm2):
 
 
 def test_chat_remembers_the_turns_before(quire, smollm2):
-    talk = "My name is Zebediah.\nRepeat my name.\n"
-    assert "Zebediah" in quire("chat", smollm2, "-t", "0", "-n", "40", input=talk).stdout
-    forgotten = quire("chat", smollm2, "-t", "0", "-n", "40", input=talk.replace("\n", "\n/reset\n", 1)).stdout
-    assert "Zebediah" not in forgotten.split("\n")[-2]
+    def last_answer(talk):
+        return quire("chat", smollm2, "-t", "0", "-n", "24", input=talk).stdout.strip().split("\n")[-1]
+    alone = last_answer("Repeat my name.\n")
+    assert last_answer("My name is Zebediah.\nRepeat my name.\n") != alone
+    assert last_answer("My name is Zebediah.\n/reset\nRepeat my name.\n") == alone
 
 
 def test_chat_needs_a_template(quire, gemma3):
@@ -143,8 +144,7 @@ class Terminal:
 def test_chat_on_a_terminal(quire, smollm2):
     terminal = Terminal(quire, "chat", smollm2, "-n", "4000", "-t", "0.7")
     try:
-        terminal.wait_for("/help for help")
-        terminal.wait_for("> ")
+        terminal.wait_for("(?s)/help for help.*> ")
         terminal.type("Tell me a very long story about the sea, with many chapters. Ä€\r")
         terminal.wait_for(r"€[^a-zA-Z]*[A-Za-z]{2,}")
         terminal.type("\x03")  # Ctrl-C: the answer ends, the program does not
@@ -165,8 +165,7 @@ def test_chat_on_a_terminal(quire, smollm2):
     assert "long" in history.read_text()
     again = Terminal(quire, "chat", smollm2)
     try:
-        again.wait_for("/help for help")
-        again.wait_for("> ")
+        again.wait_for("(?s)/help for help.*> ")
         again.type("\x1b[A\x1b[A")
         again.wait_for("long story about the sea")
     finally:
@@ -275,7 +274,7 @@ def test_serve_from_a_file_and_the_environment(quire, smollm2):
 
 
 def test_serve_refuses_what_cannot_be(quire, smollm2):
-    assert "kv" in one_sentence(quire("serve", smollm2, "--port", "0", "--kv-memory", "lots")).lower()
+    assert "--kv-memory" in one_sentence(quire("serve", smollm2, "--port", "0", "--kv-memory", "lots"))
     assert "fcfs" in one_sentence(quire("serve", smollm2, "--port", "0", "--scheduling", "fair"))
     one_sentence(quire("serve", smollm2, "--port", "0", "--host", "not an address"))
     assert "multiple of 16" in one_sentence(quire("serve", smollm2, "--port", "0", "--page-tokens", "17"))

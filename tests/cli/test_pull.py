@@ -290,7 +290,7 @@ def test_pulled_names_are_listed_and_found(quire, hub):
     assert pull(quire, hub, "org/repo").returncode == 0
     assert pull(quire, hub, "org/repo:Q8_0").returncode == 0
     listed = quire("pull", "--list").stdout
-    assert "org/repo/model-Q4_K_M.gguf" in listed and "3.0 MiB" in listed
+    assert "org/repo/model-Q4_K_M.gguf" in listed and "3.00 MiB" in listed
     message = one_sentence(quire("inspect", "org/nothing"))
     assert "org/repo/model-Q4_K_M.gguf, org/repo/model-Q8_0.gguf" in message and "quire pull" in message
     # It is found by every name that it was pulled by; random bytes are then no GGUF file.
