@@ -1,4 +1,5 @@
 """What holds for every verb: help, usage errors, and where a flag's value comes from."""
+import os
 import subprocess
 
 import pytest
@@ -140,7 +141,9 @@ def test_list_shows_policies_with_parameters(quire):
 
 
 def test_a_closed_pipe_is_no_crash(quire):
-    process = quire.start("list", stdout=subprocess.PIPE)
-    process.stdout.close()
+    reading, writing = os.pipe()
+    os.close(reading)
+    process = quire.start("list", stdout=writing)
+    os.close(writing)
     assert "standard output" in process.stderr.read()
     assert process.wait(timeout=30) == 1
