@@ -150,6 +150,12 @@ class Transfer {
   }
 
   Status TakeHead(const HttpReply& reply) {
+    if (reply.status == 200 && reply.Header("content-type").starts_with("text/html")) {
+      return Fail(ErrorCode::kInvalidArgument,
+                  "{} is a web page, no model; use the address of the file (on a hub with /resolve/ instead "
+                  "of /blob/)",
+                  reply.url.Text());
+    }
     if (!checksum_) checksum_ = StatedChecksum(reply);
     if (reply.status == 206) {
       const auto range = ParseContentRange(reply.Header("content-range"));

@@ -46,9 +46,10 @@ std::string TextOf(const nlohmann::json& object, const char* key) {
   return it != object.end() && it->is_string() ? it->get<std::string>() : "";
 }
 
-uint64_t BytesOf(const nlohmann::json& object) {
+std::optional<uint64_t> BytesOf(const nlohmann::json& object) {
   const auto it = object.find("size");
-  return it != object.end() && it->is_number_unsigned() ? it->get<uint64_t>() : 0;
+  if (it == object.end() || !it->is_number_unsigned()) return std::nullopt;
+  return it->get<uint64_t>();
 }
 
 // {"type": "file", "path": ..., "size": ..., "oid": <git blob>, "lfs": {"oid": <sha256>, "size": ...}}

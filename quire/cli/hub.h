@@ -26,7 +26,7 @@ std::optional<HubName> ParseHubName(const std::string& text);
 
 struct HubFile {
   std::string path;  // in the repository
-  uint64_t bytes = 0;
+  std::optional<uint64_t> bytes;
   std::optional<Checksum> checksum;
 };
 

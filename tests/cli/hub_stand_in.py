@@ -4,7 +4,7 @@
       hub.behaviour["model.gguf"] = {"drop": 2}
 
 Files are listed at /api/models/REPO/tree/REVISION, /REPO/resolve/REVISION/FILE redirects to /cdn/..., which has the
-bytes, as on Hugging Face. /plain/FILE serves the same bytes of any repository, with an ETag and no checksum.
+bytes, as on Hugging Face. /plain/FILE serves the same bytes of any repository, with an ETag and no checksum. /page/... is a web page.
 
 Behaviours of a file, by its name:
   status: N               every request for it is answered so
@@ -48,6 +48,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
                 self.content(hub, path)
             elif "/resolve/" in path:
                 self.resolve(hub, path)
+            elif path.startswith("/page/"):
+                self.answer(200, b"<html>", headers={"Content-Type": "text/html; charset=utf-8"})
             elif path == "/loop":
                 self.answer(302, headers={"Location": "/loop"})
             else:

@@ -275,7 +275,8 @@ def test_a_url_is_resumed_only_within_one_version(quire, hub):
     assert hub.asked("/plain/")[-1]["If-Range"] == '"v1"'
 
 
-@pytest.mark.parametrize("path, word", [("/loop", "loop"), ("/loop/x.gguf", "404"), ("/plain/README.md", ".gguf")])
+@pytest.mark.parametrize("path, word", [("/loop", "loop"), ("/loop/x.gguf", "404"), ("/plain/README.md", ".gguf"),
+                                        ("/page/x.gguf", "web page")])
 def test_wrong_urls(quire, hub, path, word):
     assert word in one_sentence(quire("pull", hub.url + path))
 
