@@ -92,7 +92,7 @@ TEST_F(EngineTest, StepsAreAtMostTheBudgetAndDecodesGoFirst) {
   Make(64, {.max_step_tokens = 8});
   std::vector<int64_t> sizes;
   bool decode_behind_prompt = false;
-  model_->on_forward = [&](const StepPlan& plan) {
+  model_->on_forward = [&](const StepPlan& plan, const PagePool&) {
     sizes.push_back(plan.tokens());
     bool prompt_seen = false;
     for (const SequenceStep& s : plan.sequences) {
@@ -144,7 +144,7 @@ TEST_F(EngineTest, SamplesShareThePromptAndDrawForThemselves) {
   Request request = Seeded(37, 20, 5);
   request.sampling.n = 4;
   int64_t computed = 0, peak = 0;
-  model_->on_forward = [&](const StepPlan& plan) {
+  model_->on_forward = [&](const StepPlan& plan, const PagePool&) {
     computed += plan.tokens();
     peak = std::max(peak, engine_->kv_usage().used);
   };
@@ -302,7 +302,7 @@ TEST_F(EngineTest, CancelEndsSamplesThatHaveNotForkedYet) {
 TEST_F(EngineTest, AStepThatThrowsFailsItsRequestsOnly) {
   Make(32, {.max_step_tokens = 16, .max_sequences = 2});
   int forwards = 0;
-  model_->on_forward = [&](const StepPlan&) {
+  model_->on_forward = [&](const StepPlan&, const PagePool&) {
     if (++forwards == 3) throw std::runtime_error("the lamp went out");
   };
   Request samples = Seeded(4, 10, 1);

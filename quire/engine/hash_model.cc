@@ -107,6 +107,11 @@ uint64_t HashModel::HashTokens(std::span<const Token> prefix) const {
   return hash;
 }
 
+Token HashModel::FirstToken(const SequenceStep& step, const PagePool& pool) const {
+  const PageId page = step.pages->groups[layout_.group_of(0)][0];
+  return static_cast<Token>(*reinterpret_cast<float*>(pool.data(page) + layout_.KTileOffset(0, 0)));
+}
+
 std::vector<float> HashModel::LogitsOf(uint64_t hash) const {
   std::vector<float> logits(options_.vocab_size);
   for (int i = 0; i < options_.vocab_size; ++i) {
@@ -122,7 +127,6 @@ std::vector<float> HashModel::LogitsAfter(std::span<const Token> prefix) const {
 }
 
 void HashModel::Forward(const StepPlan& plan, const PagePool& pool, const LogitsSink& sink) {
-  if (on_forward) on_forward(plan);
   constexpr size_t kRowsAtATime = 3;
   std::vector<std::vector<float>> storage;
   std::vector<LogitsRow> rows;
@@ -137,6 +141,7 @@ void HashModel::Forward(const StepPlan& plan, const PagePool& pool, const Logits
     EXPECT_EQ(s.pages->tokens, s.position + std::ssize(s.tokens));
     for (size_t i = 0; i < s.tokens.size(); ++i) Store(pool, *s.pages, s.position + i, s.tokens[i]);
   }
+  if (on_forward) on_forward(plan, pool);
   for (size_t n = 0; n < plan.sequences.size(); ++n) {
     const SequenceStep& s = plan.sequences[n];
     const int64_t last = s.position + std::ssize(s.tokens) - 1;

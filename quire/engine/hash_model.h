@@ -36,8 +36,10 @@ class HashModel final : public LanguageModel {
   // The logits after `prefix`, computed without pages: what Forward must find.
   std::vector<float> LogitsAfter(std::span<const Token> prefix) const;
 
-  // Called before every Forward: for tests that look at plans or throw.
-  std::function<void(const StepPlan&)> on_forward;
+  // Called by every Forward when the plan's tokens are stored: for tests that look at plans or throw.
+  std::function<void(const StepPlan&, const PagePool&)> on_forward;
+  // The first token of a sequence's prompt, read from its pages. REQUIRES: layer 0 has full attention.
+  Token FirstToken(const SequenceStep& step, const PagePool& pool) const;
   // Changes the logits after `prefix` (what layer 0 sees of it) before they are handed out.
   std::function<void(std::span<const Token> prefix, std::span<float> logits)> edit_logits;
 
