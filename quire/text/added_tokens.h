@@ -1,11 +1,12 @@
-// Finds added and special tokens in text: at every position the longest one, as a trie over their bytes.
+// Finds added and special tokens in text: from the left, at every position the longest one.
 #ifndef QUIRE_TEXT_ADDED_TOKENS_H_
 #define QUIRE_TEXT_ADDED_TOKENS_H_
 
 #include <array>
 #include <cstdint>
+#include <functional>
+#include <string>
 #include <string_view>
-#include <unordered_map>
 #include <vector>
 
 #include "quire/base/token.h"
@@ -14,22 +15,35 @@ namespace quire {
 
 inline constexpr Token kNoToken = -1;
 
+struct AddedToken {
+  std::string text;
+  Token token = kNoToken;
+  bool special = false;       // only where special tokens are parsed
+  bool single_word = false;   // not inside of a word
+  bool strips_left = false;   // takes the white space before it
+  bool strips_right = false;  // and behind it
+};
+
 class AddedTokens {
  public:
-  struct Match {
-    size_t length = 0;  // 0: no token begins here
-    Token token = kNoToken;
-  };
+  AddedTokens() = default;
+  // Of equal texts the first one counts; empty ones are left out.
+  explicit AddedTokens(std::vector<AddedToken> tokens);
 
-  // The first token of a text wins. REQUIRES: `text` is not empty.
-  void Add(std::string_view text, Token token);
-  // The longest token at the start of `text`. REQUIRES: `text` is not empty.
-  Match MatchAt(std::string_view text) const;
+  bool empty() const { return tokens_.empty(); }
+  // Calls `part(text, token)` for every part of `text` in order; token is kNoToken for text between tokens.
+  // REQUIRES: `text` is valid UTF-8.
+  void Split(std::string_view text, bool parse_special,
+             const std::function<void(std::string_view text, Token token)>& part) const;
 
  private:
-  std::unordered_map<uint64_t, uint32_t> edges_;  // node << 8 | byte -> node
-  std::vector<Token> ends_ = {kNoToken};          // by node
-  std::array<bool, 256> starts_{};
+  const AddedToken* LongestAt(std::string_view text) const;
+
+  struct Range {
+    uint32_t begin = 0, end = 0;
+  };
+  std::vector<AddedToken> tokens_;    // by text
+  std::array<Range, 256> by_byte_{};  // those that begin with it
 };
 
 }  // namespace quire

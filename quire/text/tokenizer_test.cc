@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <chrono>
+#include <cmath>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
@@ -157,7 +158,7 @@ GgufMetadata SmallVocabulary() {
 
 Status LoadFrom(const GgufMetadata& metadata) {
   QUIRE_ASSIGN(TokenizerSpec spec, TokenizerSpecFromGguf(metadata, "hostile.gguf"));
-  QUIRE_ASSIGN(const auto tokenizer, MakeBpeTokenizer(std::move(spec)));
+  QUIRE_ASSIGN(const auto tokenizer, MakeTokenizer(std::move(spec)));
   tokenizer->Encode("ab <|end|> \xff", {.parse_special = true});
   return {};
 }
@@ -174,7 +175,10 @@ TEST(HostileTokenizer, BadFieldsAreNamed) {
       {"tokenizer.ggml.tokens", std::vector<std::string>{}, "tokenizer.ggml.tokens"},
       {"tokenizer.ggml.tokens", int64_t{3}, "tokenizer.ggml.tokens"},
       {"tokenizer.ggml.token_type", std::vector<int64_t>{1}, "tokenizer.ggml.token_type"},
+      {"tokenizer.ggml.token_type", std::vector<int64_t>{1, 1, 1, 7}, "token_type[3] is 7"},
+      {"tokenizer.ggml.token_type", std::vector<int64_t>{1, -1, 1, 1}, "token_type[1] is -1"},
       {"tokenizer.ggml.scores", std::vector<double>{1}, "tokenizer.ggml.scores"},
+      {"tokenizer.ggml.scores", std::vector<double>{1, 2, NAN, 4}, "scores[2]"},
       {"tokenizer.ggml.merges", std::vector<std::string>{"ab"}, "tokenizer.ggml.merges[0]"},
       {"tokenizer.ggml.merges", std::vector<std::string>{""}, "tokenizer.ggml.merges[0]"},
       {"tokenizer.ggml.merges", std::vector<std::string>{"a zz"}, "merge 0"},
@@ -195,7 +199,7 @@ TEST(HostileTokenizer, OddButHarmlessVocabulariesLoad) {
   metadata.values()["tokenizer.ggml.tokens"] = std::vector<std::string>{"a", "b", "ab", ""};
   EXPECT_TRUE(LoadFrom(metadata));
   metadata.values()["tokenizer.ggml.tokens"] = std::vector<std::string>{"a", "b", "ab", "a"};
-  metadata.values()["tokenizer.ggml.token_type"] = std::vector<int64_t>{1, 1, 1, -99};
+  metadata.values()["tokenizer.ggml.token_type"] = std::vector<int64_t>{1, 1, 1, 0};
   EXPECT_TRUE(LoadFrom(metadata));
 }
 

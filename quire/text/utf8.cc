@@ -1,6 +1,8 @@
 #include "quire/text/utf8.h"
 
 #include <algorithm>
+#include <array>
+#include <cstring>
 
 namespace quire {
 namespace {
@@ -15,7 +17,48 @@ size_t InvalidLength(std::string_view text) {
   return 1;
 }
 
+// Bytes at the start of `text` that are valid.
+size_t ValidLength(std::string_view text) {
+  size_t at = 0;
+  while (at < text.size()) {
+    uint64_t eight = 0;
+    while (at + sizeof(eight) <= text.size()) {
+      std::memcpy(&eight, text.data() + at, sizeof(eight));
+      if ((eight & 0x8080808080808080) != 0) break;
+      at += sizeof(eight);
+    }
+    if (at == text.size()) break;
+    const int length = CharacterLength(text.substr(at));
+    if (length <= 0) break;
+    at += length;
+  }
+  return at;
+}
+
+// Unicode's White_Space beyond one byte, in UTF-8.
+constexpr std::array<std::string_view, 19> kWideSpaces = {
+    "\xC2\x85",     "\xC2\xA0",     "\xE1\x9A\x80", "\xE2\x80\x80", "\xE2\x80\x81",
+    "\xE2\x80\x82", "\xE2\x80\x83", "\xE2\x80\x84", "\xE2\x80\x85", "\xE2\x80\x86",
+    "\xE2\x80\x87", "\xE2\x80\x88", "\xE2\x80\x89", "\xE2\x80\x8A", "\xE2\x80\xA8",
+    "\xE2\x80\xA9", "\xE2\x80\xAF", "\xE2\x81\x9F", "\xE3\x80\x80"};
+
+bool IsAsciiSpace(char c) { return c == ' ' || (c >= '\t' && c <= '\r'); }
+
 }  // namespace
+
+size_t SpaceAtStart(std::string_view text) {
+  if (text.empty()) return 0;
+  if (IsAsciiSpace(text.front())) return 1;
+  const auto space = std::ranges::find_if(kWideSpaces, [&](auto s) { return text.starts_with(s); });
+  return space == kWideSpaces.end() ? 0 : space->size();
+}
+
+size_t SpaceAtEnd(std::string_view text) {
+  if (text.empty()) return 0;
+  if (IsAsciiSpace(text.back())) return 1;
+  const auto space = std::ranges::find_if(kWideSpaces, [&](auto s) { return text.ends_with(s); });
+  return space == kWideSpaces.end() ? 0 : space->size();
+}
 
 int CharacterLength(std::string_view text) {
   const auto at = [&](size_t i) { return static_cast<unsigned char>(text[i]); };
@@ -39,7 +82,9 @@ int CharacterLength(std::string_view text) {
 }
 
 std::string ReplaceInvalidUtf8(std::string_view text) {
-  std::string out;
+  const size_t valid = ValidLength(text);
+  std::string out(text.substr(0, valid));
+  text.remove_prefix(valid);
   while (!text.empty()) {
     const int length = CharacterLength(text);
     if (length > 0) {

@@ -18,6 +18,10 @@ std::string ReplaceInvalidUtf8(std::string_view text);
 // Cuts the whole characters (and replaced invalid bytes) off the front of `bytes`; an unfinished one stays.
 std::string TakeWholeCharacters(std::string& bytes);
 
+// Bytes of the white space character at the start, or at the end, of valid UTF-8; 0 where there is none.
+size_t SpaceAtStart(std::string_view text);
+size_t SpaceAtEnd(std::string_view text);
+
 void AppendUtf8(uint32_t code_point, std::string& out);
 
 }  // namespace quire
