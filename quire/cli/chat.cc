@@ -1,9 +1,12 @@
-// `quire chat MODEL`: a conversation in the terminal. SIGINT only sets a flag: while an answer runs it ends
+// `quire chat MODEL`: a conversation in the terminal. SIGINT only leaves a mark: while an answer runs it ends
 // the answer, at the prompt it clears the line.
 #include <fmt/format.h>
 #include <signal.h>
+#include <sys/eventfd.h>
 
 #include <atomic>
+#include <cerrno>
+#include <cstring>
 
 #include "quire/cli/generate.h"
 #include "quire/cli/line_editor.h"
@@ -15,13 +18,25 @@
 namespace quire {
 namespace {
 
-std::atomic<bool> interrupted = false;  // signal handlers can reach nothing else
-static_assert(std::atomic<bool>::is_always_lock_free);
+std::atomic<bool> interrupted = false;  // signal handlers can reach nothing but globals
+std::atomic<int> interrupts = -1;       // an eventfd: wakes who waits for a line
+static_assert(std::atomic<bool>::is_always_lock_free && std::atomic<int>::is_always_lock_free);
 
-void CatchInterrupts() {
+void OnInterrupt(int) {
+  const int error = errno;
+  interrupted = true;
+  eventfd_write(interrupts, 1);
+  errno = error;
+}
+
+Status CatchInterrupts() {
+  interrupts = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+  if (interrupts < 0) return Fail(ErrorCode::kIo, "cannot make an eventfd: {}", std::strerror(errno));
   struct sigaction action{};
-  action.sa_handler = [](int) { interrupted = true; };  // without SA_RESTART: reading a line ends, too
+  action.sa_handler = OnInterrupt;
+  action.sa_flags = SA_RESTART;
   sigaction(SIGINT, &action, nullptr);
+  return {};
 }
 
 constexpr const char* kHelp =
@@ -49,9 +64,9 @@ class ChatVerb final : public Verb {
     if (!runtime->chat_template) return Fail(ErrorCode::kNotFound, "{}", runtime->chat_template_missing);
     if (verbose_) fmt::print(stderr, "{}\n", runtime->kv_memory_reason);
     runtime->engine->Start();
-    CatchInterrupts();
+    QUIRE_TRY(CatchInterrupts());
     const std::string state = StateFolder();
-    LineEditor editor("> ", state.empty() ? "" : state + "/chat_history");
+    LineEditor editor("> ", state.empty() ? "" : state + "/chat_history", interrupts);
     if (editor.terminal()) fmt::print("{}: /help for help, Ctrl-D to leave\n", runtime->model->info().name);
     Reset();
     return Talk(*runtime, editor);

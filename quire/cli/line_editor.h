@@ -11,9 +11,9 @@ class LineEditor {
  public:
   enum class Got { kLine, kInterrupted, kEnd };
 
-  // `history_file` may be empty. SIGINT must have a handler that lets system calls be interrupted: then
-  // Ctrl-C gives kInterrupted.
-  LineEditor(std::string prompt, std::string history_file);
+  // `history_file` may be empty. `interrupts` is an eventfd that Ctrl-C adds to: while a line is read, that
+  // gives kInterrupted. A descriptor, since a signal may come just before the read that it should end.
+  LineEditor(std::string prompt, std::string history_file, int interrupts);
   ~LineEditor();
 
   // Reads one line, without its end.

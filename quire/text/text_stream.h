@@ -15,9 +15,9 @@ namespace quire {
 
 struct TextStreamOptions {
   std::vector<std::string> stop = {};  // stop strings; empty ones are ignored
-  bool include_stop = false;      // show the stop string itself (include_stop_str_in_output)
-  bool skip_special = true;       // special tokens give no text
-  bool at_start = true;           // the text starts a sequence: a SentencePiece dummy space is dropped
+  bool include_stop = false;           // show the stop string itself (include_stop_str_in_output)
+  bool skip_special = true;            // special tokens give no text
+  bool at_start = true;                // the text starts a sequence: a SentencePiece dummy space is dropped
 };
 
 class TextStream {

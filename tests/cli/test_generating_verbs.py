@@ -146,7 +146,7 @@ def test_chat_on_a_terminal(quire, smollm2):
     try:
         terminal.wait_for("(?s)/help for help.*> ")
         terminal.type("Tell me a very long story about the sea, with many chapters. Ä€\r")
-        terminal.wait_for(r"€[^a-zA-Z]*[A-Za-z]{2,}")
+        terminal.wait_for(r"€\s*\n\s*\w")  # the answer has begun
         terminal.type("\x03")  # Ctrl-C: the answer ends, the program does not
         terminal.wait_for("> ")
         terminal.type("half a line\x03")
