@@ -116,7 +116,7 @@ class ChatVerb final : public Verb {
   Status Answer(const Runtime& runtime, const std::string& line) {
     messages_.push_back({{"role", "user"}, {"content", line}});
     Request request{.id = "chat", .prompt = {}, .sampling = sampling_.params, .tenant = {}};
-    auto prompt = ChatPrompt(runtime, messages_);
+    auto prompt = EncodeChat(runtime, messages_);
     if (!prompt) return TakeBack(prompt.error());
     request.prompt = *std::move(prompt);
     Status written;

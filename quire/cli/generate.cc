@@ -9,6 +9,8 @@
 #include <deque>
 #include <mutex>
 
+#include "quire/text/chat_prompt.h"
+
 namespace quire {
 namespace {
 
@@ -77,12 +79,13 @@ Result<Generated> Generate(Engine& engine, Request request,
   }
 }
 
-Result<std::vector<Token>> ChatPrompt(const Runtime& runtime, const nlohmann::ordered_json& messages) {
+Result<std::vector<Token>> EncodeChat(const Runtime& runtime, const nlohmann::ordered_json& messages) {
   if (!runtime.chat_template) return Fail(ErrorCode::kNotFound, "{}", runtime.chat_template_missing);
   ChatInput input;
   input.messages = messages;
-  QUIRE_ASSIGN(const std::string text, runtime.chat_template->Render(input));
-  return runtime.tokenizer->Encode(text, {.add_special = false, .parse_special = true});
+  QUIRE_ASSIGN(const ChatPrompt prompt,
+               RenderChat(*runtime.chat_template, *runtime.tokenizer, std::move(input)));
+  return prompt.Encode(*runtime.tokenizer);
 }
 
 Status WriteOut(std::string_view text) {

@@ -38,7 +38,7 @@ Result<Generated> Generate(Engine& engine, Request request,
 
 // The prompt that the model's chat template makes of OpenAI's messages. Errors: kNotFound where the model has
 // no template, kInvalidArgument with what the template objects to.
-Result<std::vector<Token>> ChatPrompt(const Runtime& runtime, const nlohmann::ordered_json& messages);
+Result<std::vector<Token>> EncodeChat(const Runtime& runtime, const nlohmann::ordered_json& messages);
 
 // Writes to standard output at once. Errors: kIo.
 Status WriteOut(std::string_view text);

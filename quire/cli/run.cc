@@ -74,7 +74,7 @@ class RunVerb final : public Verb {
     auto messages = nlohmann::ordered_json::array();
     if (!system_.empty()) messages.push_back({{"role", "system"}, {"content", system_}});
     messages.push_back({{"role", "user"}, {"content", prompt_}});
-    QUIRE_ASSIGN(request.prompt, ChatPrompt(runtime, messages));
+    QUIRE_ASSIGN(request.prompt, EncodeChat(runtime, messages));
     return request;
   }
 

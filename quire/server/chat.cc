@@ -58,10 +58,10 @@ ApiResult<Call> ReadChat(const ordered_json& body, const ServedModel& served) {
   const bool add_special = fields.Bool("add_special_tokens", false);
   if (fields.error()) return std::unexpected(*fields.error());
 
-  const std::string prompt = ReadChatPrompt(fields, served);
-  if (fields.error() || !MayFitContext(fields, "messages", prompt, served))
+  const ChatPrompt prompt = ReadChatPrompt(fields, served);
+  if (fields.error() || !MayFitContext(fields, "messages", prompt.text, served))
     return std::unexpected(*fields.error());
-  request.prompt = served.tokenizer->Encode(prompt, {.add_special = add_special, .parse_special = true});
+  request.prompt = prompt.Encode(*served.tokenizer, add_special);
   if (request.prompt.empty()) {
     return std::unexpected(BadField("messages", "messages give an empty prompt; send some text"));
   }

@@ -107,7 +107,7 @@ ordered_json ReadTools(JsonFields& fields) {
 
 }  // namespace
 
-std::string ReadChatPrompt(JsonFields& fields, const ServedModel& served) {
+ChatPrompt ReadChatPrompt(JsonFields& fields, const ServedModel& served) {
   ChatInput input;
   input.add_generation_prompt =
       fields.Bool("add_generation_prompt", !fields.Bool("continue_final_message", false));
@@ -121,25 +121,25 @@ std::string ReadChatPrompt(JsonFields& fields, const ServedModel& served) {
   if (!served.chat_template) {
     fields.Reject("messages", "cannot be used: " + served.chat_template_missing);
   }
-  if (fields.error()) return "";
+  if (fields.error()) return {};
 
   if (continues) {
     ordered_json& content = input.messages.back()["content"];
     content = content.get_ref<const std::string&>() + std::string(kContinueMark);
   }
-  Result<std::string> prompt = served.chat_template->Render(input);
+  Result<ChatPrompt> prompt = RenderChat(*served.chat_template, *served.tokenizer, std::move(input));
   if (!prompt) {
     fields.Reject("messages", "do not fit the model's chat template: " + prompt.error().message);
-    return "";
+    return {};
   }
   if (continues) {
-    const size_t end = prompt->rfind(kContinueMark);
-    if (end == prompt->npos) {
+    const size_t end = prompt->text.rfind(kContinueMark);
+    if (end == prompt->text.npos) {
       fields.Reject("continue_final_message",
                     "is not possible: the chat template does not show the last message");
-      return "";
+      return {};
     }
-    prompt->resize(end);
+    prompt->Cut(end);
   }
   return *std::move(prompt);
 }

@@ -1,5 +1,6 @@
 #include "quire/server/fake_model.h"
 
+#include <algorithm>
 #include <condition_variable>
 #include <map>
 #include <mutex>
@@ -22,16 +23,22 @@ class FakeTokenizer final : public Tokenizer {
  public:
   std::vector<Token> Encode(std::string_view text, const EncodeOptions& options) const override {
     std::vector<Token> tokens;
-    while (!text.empty()) {
-      if (options.parse_special && text.starts_with(kEndText)) {
+    for (size_t at = 0; at < text.size();) {
+      const auto next_break = std::ranges::upper_bound(options.breaks, at);
+      const bool whole = next_break == options.breaks.end() || *next_break >= at + kEndText.size();
+      if (options.parse_special && whole && text.substr(at).starts_with(kEndText)) {
         tokens.push_back(kEnd);
-        text.remove_prefix(kEndText.size());
+        at += kEndText.size();
       } else {
-        tokens.push_back(static_cast<unsigned char>(text[0]));
-        text.remove_prefix(1);
+        tokens.push_back(static_cast<unsigned char>(text[at++]));
       }
     }
     return tokens;
+  }
+  std::vector<size_t> SpecialTextAt(std::string_view text) const override {
+    std::vector<size_t> begins;
+    for (size_t at = 0; (at = text.find(kEndText, at)) != text.npos; ++at) begins.push_back(at);
+    return begins;
   }
   std::string TokenBytes(Token token, bool special) const override {
     if (token == kEnd) return special ? std::string(kEndText) : "";

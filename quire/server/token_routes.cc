@@ -16,17 +16,17 @@ ApiResult<ordered_json> Tokenize(const ordered_json& body, const ServedModel& se
   // A chat template writes the special tokens itself.
   const bool add_special = fields.Bool("add_special_tokens", !chat);
   const bool with_texts = fields.Bool("return_token_strs", false);
-  std::string text;
+  ChatPrompt prompt;
   if (chat) {
-    text = ReadChatPrompt(fields, served);
+    prompt = ReadChatPrompt(fields, served);
   } else if (fields.Has("prompt")) {
-    text = fields.String("prompt").value_or("");
+    prompt.text = fields.String("prompt").value_or("");
   } else {
     fields.Reject("prompt", "is missing; give a text, or messages");
   }
   if (fields.error()) return std::unexpected(*fields.error());
 
-  const auto tokens = served.tokenizer->Encode(text, {.add_special = add_special, .parse_special = true});
+  const auto tokens = prompt.Encode(*served.tokenizer, add_special);
   ordered_json texts = nullptr;
   if (with_texts) {
     texts = ordered_json::array();

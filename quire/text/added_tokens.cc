@@ -60,8 +60,19 @@ const AddedToken* AddedTokens::LongestAt(std::string_view text) const {
   return longest;
 }
 
-void AddedTokens::Split(std::string_view text, bool parse_special,
-                        const std::function<void(std::string_view text, Token token)>& part) const {
+bool AddedTokens::AnySpecialAt(std::string_view text) const {
+  const Range range = by_byte_[static_cast<unsigned char>(text[0])];
+  return std::any_of(tokens_.begin() + range.begin, tokens_.begin() + range.end,
+                     [&](const AddedToken& token) { return token.special && text.starts_with(token.text); });
+}
+
+void AddedTokens::FindSpecial(std::string_view text, std::vector<size_t>& begins) const {
+  for (size_t at = 0; at < text.size(); ++at) {
+    if (AnySpecialAt(text.substr(at))) begins.push_back(at);
+  }
+}
+
+void AddedTokens::Split(std::string_view text, const Accepts& accepts, const OnPart& part) const {
   size_t done = 0;
   for (size_t at = 0; at < text.size();) {
     const Range range = by_byte_[static_cast<unsigned char>(text[at])];
@@ -72,7 +83,7 @@ void AddedTokens::Split(std::string_view text, bool parse_special,
     }
     size_t begin = at, end = at + token->text.size();
     at = end;
-    if (token->special && !parse_special) continue;
+    if (token->special && !accepts(begin, end)) continue;
     if (token->single_word && (EndsWithWord(text.substr(0, begin)) || StartsWithWord(text.substr(end))))
       continue;
     if (begin < done) continue;  // the white space that it consists of is taken

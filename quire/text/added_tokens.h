@@ -32,12 +32,16 @@ class AddedTokens {
 
   bool empty() const { return tokens_.empty(); }
   // Calls `part(text, token)` for every part of `text` in order; token is kNoToken for text between tokens.
-  // REQUIRES: `text` is valid UTF-8.
-  void Split(std::string_view text, bool parse_special,
-             const std::function<void(std::string_view text, Token token)>& part) const;
+  // `accepts(begin, end)` says whether a special token there counts. REQUIRES: `text` is valid UTF-8.
+  using Accepts = std::function<bool(size_t begin, size_t end)>;
+  using OnPart = std::function<void(std::string_view text, Token token)>;
+  void Split(std::string_view text, const Accepts& accepts, const OnPart& part) const;
+  // Appends the offsets at which the text of a special token begins.
+  void FindSpecial(std::string_view text, std::vector<size_t>& begins) const;
 
  private:
   const AddedToken* LongestAt(std::string_view text) const;
+  bool AnySpecialAt(std::string_view text) const;
 
   struct Range {
     uint32_t begin = 0, end = 0;

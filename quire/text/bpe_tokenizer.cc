@@ -17,6 +17,7 @@ class BpeTokenizer final : public Tokenizer {
   static Result<std::unique_ptr<Tokenizer>> Build(TokenizerSpec spec);
 
   std::vector<Token> Encode(std::string_view text, const EncodeOptions& options) const override;
+  std::vector<size_t> SpecialTextAt(std::string_view text) const override;
   std::string TokenBytes(Token token, bool special) const override;
   std::string Decode(std::span<const Token> tokens, bool skip_special) const override;
   bool strips_leading_space() const override { return strips_leading_space_; }
@@ -33,12 +34,14 @@ class BpeTokenizer final : public Tokenizer {
   // One call of Encode.
   struct Encoding {
     const BpeTokenizer& owner;
-    bool parse_special;
-    std::vector<Token> out;
+    const EncodeOptions& options;
+    std::string_view whole;
+    std::vector<Token> out = {};
     BpeModel::Memory memory = {};
 
-    void AddText(std::string_view text, bool first);
-    void AddNormalised(std::string_view text, bool first);
+    void AddText();
+    void AddNormalised(std::string_view text, bool special, bool first);
+    bool AcceptsSpecial(std::string_view text) const;
     void AddWords(std::string_view text, bool first);
   };
 
@@ -139,6 +142,14 @@ std::optional<Token> BpeTokenizer::Find(std::string_view piece) const {
   return token == kNoToken ? std::nullopt : std::optional(token);
 }
 
+std::vector<size_t> BpeTokenizer::SpecialTextAt(std::string_view text) const {
+  std::vector<size_t> begins;
+  added_.FindSpecial(text, begins);
+  normalised_added_.FindSpecial(text, begins);
+  std::ranges::sort(begins);
+  return begins;
+}
+
 std::string BpeTokenizer::TokenBytes(Token token, bool special) const {
   if (token < 0 || token >= vocab_size() || (IsSpecial(token) && !special)) return {};
   return shown_.substr(shown_begin_[token], shown_begin_[token + 1] - shown_begin_[token]);
@@ -154,27 +165,40 @@ std::string BpeTokenizer::Decode(std::span<const Token> tokens, bool skip_specia
 std::vector<Token> BpeTokenizer::Encode(std::string_view raw, const EncodeOptions& options) const {
   constexpr size_t kBytesPerToken = 3;  // a guess, to reserve
   const std::string text = ReplaceInvalidUtf8(raw);
-  Encoding encoding{*this, options.parse_special, {}};
+  Encoding encoding{*this, options, text};
   encoding.out.reserve(text.size() / kBytesPerToken + prefix_.size() + suffix_.size());
   if (options.add_special) encoding.out.insert(encoding.out.end(), prefix_.begin(), prefix_.end());
-  encoding.AddText(text, true);
+  encoding.AddText();
   if (options.add_special) encoding.out.insert(encoding.out.end(), suffix_.begin(), suffix_.end());
   return std::move(encoding.out);
 }
 
-// `first`, here and below: the text begins the whole input.
-void BpeTokenizer::Encoding::AddText(std::string_view text, bool first) {
-  owner.added_.Split(text, parse_special, [&](std::string_view part, Token token) {
+// `text` is a part of `whole`.
+bool BpeTokenizer::Encoding::AcceptsSpecial(std::string_view text) const {
+  const auto begin = static_cast<size_t>(text.data() - whole.data());
+  const auto next_break = std::ranges::upper_bound(options.breaks, begin);
+  return options.parse_special && (next_break == options.breaks.end() || *next_break >= begin + text.size());
+}
+
+void BpeTokenizer::Encoding::AddText() {
+  const auto accepts = [&](size_t begin, size_t end) {
+    return AcceptsSpecial(whole.substr(begin, end - begin));
+  };
+  owner.added_.Split(whole, accepts, [&](std::string_view part, Token token) {
     if (token != kNoToken) return out.push_back(token);
-    const bool part_first = first && part.data() == text.data();
-    if (owner.normalizer_.empty()) return AddNormalised(part, part_first);
-    AddNormalised(owner.normalizer_.Apply(part), part_first);
+    const bool first = part.data() == whole.data();
+    const bool special = AcceptsSpecial(part);
+    if (owner.normalizer_.empty()) return AddNormalised(part, special, first);
+    AddNormalised(owner.normalizer_.Apply(part), special, first);
   });
 }
 
-void BpeTokenizer::Encoding::AddNormalised(std::string_view text, bool first) {
+// `first`, here and below: the text begins the whole input. Offsets of normalised text are not those of the
+// input: special tokens count in all of it or nowhere.
+void BpeTokenizer::Encoding::AddNormalised(std::string_view text, bool special, bool first) {
   if (owner.normalised_added_.empty()) return AddWords(text, first);
-  owner.normalised_added_.Split(text, parse_special, [&](std::string_view part, Token token) {
+  const auto accepts = [&](size_t, size_t) { return special; };
+  owner.normalised_added_.Split(text, accepts, [&](std::string_view part, Token token) {
     if (token != kNoToken) return out.push_back(token);
     AddWords(part, first && part.data() == text.data());
   });

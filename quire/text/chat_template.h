@@ -30,7 +30,7 @@ class ChatTemplate {
   static Result<std::unique_ptr<ChatTemplate>> Load(const ModelFiles& files, const Tokenizer& tokenizer);
   virtual ~ChatTemplate() = default;
 
-  // Renders the prompt; encode it with add_special = false and parse_special = true. Thread-safe.
+  // Renders the prompt, special tokens as their text; chat_prompt.h turns it into tokens. Thread-safe.
   // Errors: kInvalidArgument with what the template raised (e.g. roles must alternate).
   virtual Result<std::string> Render(const ChatInput& input) const = 0;
   virtual const std::string& source() const = 0;

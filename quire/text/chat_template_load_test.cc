@@ -17,6 +17,7 @@ using ::testing::HasSubstr;
 class TwoTokens : public Tokenizer {
  public:
   std::vector<Token> Encode(std::string_view, const EncodeOptions&) const override { return {}; }
+  std::vector<size_t> SpecialTextAt(std::string_view) const override { return {}; }
   std::string TokenBytes(Token token, bool special) const override {
     if (!special) return "";
     return token == 0 ? "<|im_start|>" : "<|im_end|>";

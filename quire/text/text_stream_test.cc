@@ -15,6 +15,7 @@ class PieceTokenizer final : public Tokenizer {
   explicit PieceTokenizer(std::vector<std::string> pieces, bool strips = false)
       : pieces_(std::move(pieces)), strips_(strips) {}
   std::vector<Token> Encode(std::string_view, const EncodeOptions&) const override { return {}; }
+  std::vector<size_t> SpecialTextAt(std::string_view) const override { return {}; }
   std::string TokenBytes(Token token, bool special) const override {
     return IsSpecial(token) && !special ? "" : pieces_[token];
   }

@@ -23,6 +23,8 @@ struct EncodeOptions {
   // Recognises special tokens ("<|im_end|>") in the text. Only for text the operator controls, such as a
   // rendered chat template: user text parsed this way could forge turns.
   bool parse_special = false;
+  // Offsets in the text, ascending: no special token is recognised across one. REQUIRES: then valid UTF-8.
+  std::span<const size_t> breaks = {};
 };
 
 class Tokenizer {
@@ -32,6 +34,8 @@ class Tokenizer {
 
   // Never fails: invalid UTF-8 is replaced by U+FFFD first, unknown characters become byte tokens or <unk>.
   virtual std::vector<Token> Encode(std::string_view text, const EncodeOptions& options) const = 0;
+  // Where in `text` the text of a special token begins, ascending.
+  virtual std::vector<size_t> SpecialTextAt(std::string_view text) const = 0;
 
   // The bytes a token adds to the output; may be part of a character. Special tokens give their text only
   // when `special` is set, else nothing. Ids out of range give nothing.
