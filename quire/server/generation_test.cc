@@ -83,7 +83,8 @@ TEST_F(GenerationTest, StreamGivesTheSameText) {
     EXPECT_EQ(events.back()["usage"], whole["usage"]);
     for (size_t i = 0; i < texts.size(); ++i) {
       const auto& choice = whole["choices"][i];
-      EXPECT_EQ(texts[i], chat ? choice["message"]["content"] : choice["text"]);
+      const ordered_json said = chat ? choice["message"]["content"] : choice["text"];
+      EXPECT_EQ(texts[i], said.get<std::string>());
     }
   }
 }
