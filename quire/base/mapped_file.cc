@@ -13,7 +13,8 @@
 namespace quire {
 
 Result<MappedFile> MappedFile::Open(const std::string& path) {
-  const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  // O_NONBLOCK: a named pipe is refused below instead of waited for.
+  const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
   if (fd < 0) {
     if (errno == ENOENT) return Fail(ErrorCode::kNotFound, "{}: no such file", path);
     return Fail(ErrorCode::kIo, "{}: cannot open: {}", path, std::strerror(errno));

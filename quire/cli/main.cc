@@ -1,6 +1,7 @@
 // The `quire` program: finds the verb, reads its flags, runs it, and turns what went wrong into one sentence.
 // Exit codes: 0, 1 for an error, 2 for a command line, variable or configuration file that is wrong.
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <csignal>
 #include <cstdio>
@@ -112,8 +113,19 @@ Status CheckProcessor() {
       "x86-64 machine with AVX2 (2013 or later), or set QUIRE_FORCE_ISA=generic to run very slowly");
 }
 
+// A mapped file that gets shorter, or whose disk fails, raises SIGBUS where it is read: there is no going on,
+// but a sentence.
+void OnBusError(int) {
+  constexpr std::string_view kSentence =
+      "\nquire: a model file was cut short, or its disk failed, while it was in use; restore it and start "
+      "again\n";
+  if (write(STDERR_FILENO, kSentence.data(), kSentence.size()) < 0) _exit(kExitError);
+  _exit(kExitError);
+}
+
 int Main(const std::vector<std::string>& arguments) {
   std::signal(SIGPIPE, SIG_IGN);  // a closed pipe is an error of that write, not the end of the program
+  std::signal(SIGBUS, OnBusError);
   if (auto able = CheckProcessor(); !able) return Complain(able.error(), kExitError);
   const std::string first = arguments.empty() ? "" : arguments[0];
   if (first == "--version" || first == "version") {

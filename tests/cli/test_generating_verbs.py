@@ -4,6 +4,7 @@ import os
 import pty
 import re
 import select
+import shutil
 import signal
 import socket
 import subprocess
@@ -78,6 +79,23 @@ def test_run_errors(quire, smollm2, tmp_path):
     template.write_text("{% if %}")
     one_sentence(quire("run", smollm2, "hi", "--chat-template", template))
     assert "context" in one_sentence(quire("run", smollm2, "hi " * 200, "--max-context", "64"))
+
+
+def test_a_model_file_that_gets_shorter_while_it_is_used(quire, smollm2, tmp_path):
+    copy = tmp_path / "model.gguf"
+    shutil.copy(smollm2, copy)
+    process = quire.start("chat", copy, "-n", "4", stdin=subprocess.PIPE)
+    process.stdin.write("hello\n")
+    process.stdin.flush()
+    assert process.stdout.readline().strip()
+    os.truncate(copy, 4096)
+    output, errors = process.communicate("what is new in the world?\n", timeout=60)
+    assert process.returncode == 1 and "cut short" in errors
+
+
+def test_a_pipe_is_no_model(quire, tmp_path):
+    os.mkfifo(tmp_path / "model.gguf")
+    assert "not a regular file" in one_sentence(quire("run", tmp_path / "model.gguf", "hi"))
 
 
 def test_chat_from_a_pipe(quire, smollm2):
