@@ -1,5 +1,9 @@
 #include "quire/server/token_routes.h"
 
+#include <fmt/format.h>
+
+#include <algorithm>
+
 #include "quire/server/call_fields.h"
 #include "quire/server/chat_prompt.h"
 #include "quire/server/json_fields.h"
@@ -8,6 +12,18 @@
 namespace quire {
 
 using nlohmann::ordered_json;
+
+namespace {
+
+// Texts longer than the context may be counted, but not for many seconds of an I/O thread.
+void CheckLength(JsonFields& fields, std::string_view name, size_t bytes, const ServedModel& served) {
+  constexpr size_t kAlways = 1 << 20;
+  const size_t most = std::max(kAlways, served.max_prompt_bytes);
+  if (bytes <= most) return;
+  fields.Reject(name, fmt::format("has {} bytes; one call takes at most {}: split it", bytes, most));
+}
+
+}  // namespace
 
 ApiResult<ordered_json> Tokenize(const ordered_json& body, const ServedModel& served) {
   JsonFields fields(body);
@@ -24,6 +40,7 @@ ApiResult<ordered_json> Tokenize(const ordered_json& body, const ServedModel& se
   } else {
     fields.Reject("prompt", "is missing; give a text, or messages");
   }
+  CheckLength(fields, chat ? "messages" : "prompt", prompt.text.size(), served);
   if (fields.error()) return std::unexpected(*fields.error());
 
   const auto tokens = prompt.Encode(*served.tokenizer, add_special);

@@ -152,6 +152,12 @@ def test_continue_final_message(server):
     assert response.status_code == 400 and response.json()["error"]["param"] == "continue_final_message"
 
 
+def test_tokenize_takes_a_megabyte_whatever_the_context(server):
+    assert server.post("/tokenize", {"prompt": "a b " * (1 << 18)}).json()["count"] > 1 << 18
+    refused = server.post("/tokenize", {"prompt": "a" * (8 << 20)})
+    assert refused.status_code == 400 and "split it" in refused.json()["error"]["message"]
+
+
 def test_a_message_cannot_forge_special_tokens(server):
     end = {len(server.post("/tokenize", {"prompt": text, "add_special_tokens": False}).json()["tokens"]): text
            for text in ("<|end|>", "<|im_end|>")}[1]  # the one that is a token of this model
