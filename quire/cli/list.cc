@@ -19,9 +19,9 @@ class ListVerb final : public Verb {
   Result<int> Run() override {
     std::string text = "--scheduling: who runs first, and who gives way\n";
     for (const SchedulingRow* row : SchedulingTable()) {
-      text += fmt::format("  {:<12}{}\n", row->name, row->summary);
+      text += fmt::format("  {:<20}{}\n", row->name, row->summary);
       for (const PolicyParam& param : row->params) {
-        text += fmt::format("    {:<10}{}; {:g} to {:g} [{:g}]\n", param.name, param.help, param.min,
+        text += fmt::format("    {:<18}{}; {:g} to {:g} [{:g}]\n", param.name, param.help, param.min,
                             param.max, param.default_value);
       }
     }

@@ -2,13 +2,15 @@
 
 namespace quire {
 
+extern const SchedulingRow kFairScheduling;
 extern const SchedulingRow kFcfsScheduling;
+extern const SchedulingRow kMlfqScheduling;
 extern const SchedulingRow kPriorityScheduling;
+extern const SchedulingRow kShortestFirstScheduling;
 
 namespace {
 constexpr const SchedulingRow* kTable[] = {
-    &kFcfsScheduling,
-    &kPriorityScheduling,
+    &kFairScheduling, &kFcfsScheduling, &kMlfqScheduling, &kPriorityScheduling, &kShortestFirstScheduling,
 };
 }  // namespace
 

@@ -293,6 +293,6 @@ def test_serve_from_a_file_and_the_environment(quire, smollm2):
 
 def test_serve_refuses_what_cannot_be(quire, smollm2):
     assert "--kv-memory" in one_sentence(quire("serve", smollm2, "--port", "0", "--kv-memory", "lots"))
-    assert "fcfs" in one_sentence(quire("serve", smollm2, "--port", "0", "--scheduling", "fair"))
+    assert "fcfs" in one_sentence(quire("serve", smollm2, "--port", "0", "--scheduling", "lottery"))
     one_sentence(quire("serve", smollm2, "--port", "0", "--host", "not an address"))
     assert "multiple of 16" in one_sentence(quire("serve", smollm2, "--port", "0", "--page-tokens", "17"))

@@ -3,20 +3,10 @@
 // Facts:  id. Cost: one sort a step.
 // Good:   fair and predictable; nobody starves, because the oldest always runs.
 // Loses:  a long request ahead delays every short one behind it.
-#include <algorithm>
-#include <numeric>
-
-#include "quire/policies/scheduling.h"
+#include "quire/policies/scheduling/ordering.h"
 
 namespace quire {
 namespace {
-
-std::vector<int> ByArrival(std::span<const SequenceFacts> facts) {
-  std::vector<int> order(facts.size());
-  std::iota(order.begin(), order.end(), 0);
-  std::ranges::sort(order, {}, [&](int i) { return facts[i].id; });
-  return order;
-}
 
 class Fcfs final : public SchedulingPolicy {
  public:

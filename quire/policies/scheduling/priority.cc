@@ -3,11 +3,9 @@
 // Facts:  id, arrival_s, priority; with preempt=1 also pages. Cost: one sort a step.
 // Good:   interactive requests beside batch work.
 // Loses:  among equals it is fcfs; with preempt=1 the work of the preempted is done again.
-#include <algorithm>
-#include <numeric>
 #include <utility>
 
-#include "quire/policies/scheduling.h"
+#include "quire/policies/scheduling/ordering.h"
 
 namespace quire {
 namespace {
@@ -18,10 +16,13 @@ class Priority final : public SchedulingPolicy {
 
   StepOrder Order(std::span<const SequenceFacts> waiting, std::span<const SequenceFacts> running,
                   const StepBudget& budget) override {
-    StepOrder order{.waiting = Sorted(waiting), .running = Sorted(running), .give_way = {}};
-    if (preempt_ && !order.waiting.empty()) {
-      order.give_way = MakeRoom(waiting[order.waiting[0]], running, order.running, budget);
-    }
+    const auto key = [&](const SequenceFacts& f) { return Key(f); };
+    StepOrder order{.waiting = SortedBy(waiting, key), .running = SortedBy(running, key), .give_way = {}};
+    if (!preempt_ || order.waiting.empty()) return order;
+    const SequenceFacts& next = waiting[order.waiting[0]];
+    order.give_way = MakeRoom(next, running, order.running, budget, [&](const SequenceFacts& f) {
+      return f.priority > next.priority && Key(f) > Key(next);
+    });
     return order;
   }
 
@@ -30,30 +31,6 @@ class Priority final : public SchedulingPolicy {
   // and the order of two sequences never changes.
   std::pair<double, uint64_t> Key(const SequenceFacts& facts) const {
     return {facts.arrival_s + age_s_ * facts.priority, facts.id};
-  }
-
-  std::vector<int> Sorted(std::span<const SequenceFacts> facts) const {
-    std::vector<int> order(facts.size());
-    std::iota(order.begin(), order.end(), 0);
-    std::ranges::sort(order, {}, [&](int i) { return Key(facts[i]); });
-    return order;
-  }
-
-  // The fewest of the least urgent running sequences that make room for `next`; none if they cannot.
-  std::vector<int> MakeRoom(const SequenceFacts& next, std::span<const SequenceFacts> running,
-                            const std::vector<int>& order, const StepBudget& budget) const {
-    std::vector<int> give_way;
-    int64_t pages = budget.free_pages, sequences = budget.free_sequences;
-    const auto fits = [&] { return sequences > 0 && pages >= next.pages_to_admit; };
-    for (auto it = order.rbegin(); it != order.rend() && !fits(); ++it) {
-      const SequenceFacts& last = running[*it];
-      if (last.priority <= next.priority || Key(last) < Key(next)) break;
-      give_way.push_back(*it);
-      pages += last.pages_held;
-      ++sequences;
-    }
-    if (!fits()) give_way.clear();
-    return give_way;
   }
 
   const double age_s_;
