@@ -104,7 +104,7 @@ TEST_F(GenerationTest, EchoedLogprobsCoverPromptAndOutput) {
     for (const auto& token : choice["logprobs"]["tokens"]) tokens.push_back(token);
     for (const auto& offset : choice["logprobs"]["text_offset"]) offsets.push_back(offset);
   }
-  EXPECT_EQ(text, whole["text"]);
+  EXPECT_EQ(text, whole["text"].get<std::string>());
   EXPECT_EQ(tokens, whole["logprobs"]["tokens"]);
   EXPECT_EQ(offsets, whole["logprobs"]["text_offset"]);
 }
