@@ -13,6 +13,7 @@ target_compile_options(quire_flags INTERFACE -Wall -Wextra -Wno-unused-parameter
 target_include_directories(quire_flags INTERFACE ${CMAKE_SOURCE_DIR} ${CMAKE_BINARY_DIR}/generated)
 if(QUIRE_SANITIZE)
   target_compile_options(quire_flags INTERFACE -fsanitize=${QUIRE_SANITIZE} -fno-sanitize-recover=all)
+  target_compile_definitions(quire_flags INTERFACE QUIRE_SANITIZED)
   target_link_options(quire_flags INTERFACE -fsanitize=${QUIRE_SANITIZE})
 else()
   # The released program is one portable file: only glibc stays dynamic.

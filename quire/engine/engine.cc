@@ -372,6 +372,7 @@ void PagedEngine::FailStep(const PlannedStep& step, const char* what) {
 }
 
 void PagedEngine::Retire() {
+  int done = 0;
   for (Sequence* sequence : std::exchange(ended_, {})) {
     const std::shared_ptr<LiveRequest> owner = sequence->owner;
     if (!sequence->first_step) inbox_.LeftQueue();
@@ -379,8 +380,10 @@ void PagedEngine::Retire() {
     scheduler_.Remove(*sequence);
     if (owner->samples_left > 0) continue;
     metrics_.params_n.Observe(owner->request.sampling.n);
-    inbox_.Done();
+    ++done;
   }
+  if (done > 0) PublishUsage();  // whoever waits for the end may look at it then
+  for (; done > 0; --done) inbox_.Done();
 }
 
 // -- Edges --------------------------------------------------------------------------------------------------

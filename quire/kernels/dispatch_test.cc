@@ -64,7 +64,7 @@ std::string OutputOf(const std::string& command) {
 // See kernel_tables.h: an inline function that leaves one of these objects could be linked into the whole
 // program.
 TEST(OneSymbol, EachIsaObjectDefinesItsTableOnly) {
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#ifdef QUIRE_SANITIZED
   GTEST_SKIP() << "sanitizers add symbols of their own";
 #endif
   const std::string symbols =
