@@ -100,16 +100,19 @@ double RunWorld(uint32_t seed, const std::string& scheduling) {
 }
 
 TEST(EngineProperties, RandomLoadsOnTinyPools) {
+  const char* const policies[] = {"fcfs", "priority:age_s=1,preempt=1", "fair", "mlfq:quantum=8,age_s=1",
+                                  "spf"};
   double preemptions = 0;
   for (uint32_t seed = 0; seed < 300 && !testing::Test::HasFatalFailure(); ++seed) {
-    preemptions += RunWorld(seed, seed % 4 == 3 ? "priority:age_s=1,preempt=1" : "fcfs");
+    preemptions += RunWorld(seed, policies[seed / 3 % std::size(policies)]);
   }
   EXPECT_GT(preemptions, 300) << "the pools were too large to test anything";
 }
 
 // A stream of short requests never keeps a long one from ending, and the other way round.
 TEST(EngineProperties, NobodyStarvesUnderAnEndlessStream) {
-  for (const char* scheduling : {"fcfs", "priority:age_s=2"}) {
+  for (const char* scheduling :
+       {"fcfs", "priority:age_s=2", "fair", "mlfq:quantum=8,age_s=2", "spf:age_tokens_per_s=20"}) {
     HashModel model;
     ThreadPool pool(1);
     ManualClock clock;
