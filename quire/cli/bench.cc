@@ -28,7 +28,7 @@ class BenchVerb final : public Verb {
     flags.Add({"-p,--prompt-tokens", &prompts_, "N,...", "prefill so many tokens; 0: none", count});
     flags.Add({"-n,--output-tokens", &outputs_, "N,...", "decode so many tokens; 0: none", count});
     flags.Add({"-b,--batch", &batches_, "N,...", "sequences that decode together", {.min = 1, .max = 65536}});
-    flags.Add({"-d,--depth", &depths_, "N,...", "tokens that each sequence has before", count});
+    flags.Add({"-d,--depth", &depths_, "N,...", "tokens that each sequence has before (random KV)", count});
     flags.Add({"-r,--repetitions", &repetitions_, "N", "of every measurement", {.min = 1, .max = 1000}});
     flags.Add({"--threads",
                &threads_,

@@ -2,13 +2,13 @@
 #include "quire/cli/forward_bench.h"
 
 #include <algorithm>
-#include <cstring>
 #include <random>
 
 #include "quire/base/byte_size.h"
 #include "quire/base/check.h"
 #include "quire/base/clock.h"
 #include "quire/engine/runtime.h"
+#include "quire/kernels/kernels.h"
 
 namespace quire {
 
@@ -50,8 +50,32 @@ Result<ForwardBench> ForwardBench::Create(LanguageModel& model, const std::vecto
   return ForwardBench(model, PageCache(layout, std::move(pool)), step_tokens);
 }
 
+namespace {
+
+// Keys and values of standard normal distribution for every layer, head and token of one page.
+std::vector<std::byte> RandomPage(const KvLayout& layout) {
+  std::mt19937 random(2);
+  std::normal_distribution<float> values;
+  std::vector<std::byte> page(layout.page_bytes());
+  std::vector<float> k(layout.head_dim()), v(k.size());
+  for (size_t tile = 0; tile < page.size(); tile += 2 * layout.tile_bytes()) {
+    for (int slot = 0; slot < layout.page_tokens(); ++slot) {
+      for (float& x : k) x = values(random);
+      for (float& x : v) x = values(random);
+      BestKernels().store_kv(layout.type(), layout.page_tokens(), layout.head_dim(), slot, k.data(), v.data(),
+                             &page[tile], &page[tile + layout.tile_bytes()]);
+    }
+  }
+  return page;
+}
+
+}  // namespace
+
 ForwardBench::ForwardBench(LanguageModel& model, PageCache cache, int64_t step_tokens)
-    : model_(model), cache_(std::move(cache)), step_tokens_(step_tokens) {
+    : model_(model),
+      cache_(std::move(cache)),
+      step_tokens_(step_tokens),
+      kv_page_(RandomPage(model.kv_layout())) {
   std::mt19937 random(1);
   std::uniform_int_distribution<Token> ids(0, model.info().vocab_size - 1);
   tokens_.resize(static_cast<size_t>(std::max<int64_t>(step_tokens, 512)));
@@ -91,38 +115,28 @@ void ForwardBench::Decode(std::vector<PageTable>& tables, int64_t tokens) {
   }
 }
 
-void ForwardBench::CopyPages(const PageTable& from, const PageTable& to) {
-  for (size_t group = 0; group < from.groups.size(); ++group) {
-    for (size_t i = 0; i < from.groups[group].size(); ++i) {
-      if (from.groups[group][i] == kNoPage) continue;
-      std::memcpy(cache_.pool().data(to.groups[group][i]), cache_.pool().data(from.groups[group][i]),
-                  cache_.pool().page_bytes());
+PageTable ForwardBench::Fill(int64_t depth) {
+  PageTable table;
+  // In the pieces of a prompt, so that a window never holds more pages than it would there.
+  for (int64_t done = 0; done < depth;) {
+    const int64_t piece = std::min(step_tokens_, depth - done);
+    cache_.TrimWindows(table, done);
+    Reserve(table, piece);
+    done += piece;
+  }
+  for (const std::vector<PageId>& group : table.groups) {
+    for (const PageId page : group) {
+      if (page != kNoPage) std::ranges::copy(kv_page_, cache_.pool().data(page));
     }
   }
-}
-
-std::vector<PageTable> ForwardBench::Fill(int64_t batch, int64_t depth) {
-  std::vector<PageTable> tables(1);
-  Prefill(tables, depth);
-  for (int64_t i = 1; i < batch; ++i) {
-    PageTable copy;
-    // In the pieces of the original, so that a window never holds more pages than it did there.
-    for (int64_t done = 0; done < depth;) {
-      const int64_t piece = std::min(step_tokens_, depth - done);
-      cache_.TrimWindows(copy, done);
-      Reserve(copy, piece);
-      done += piece;
-    }
-    CopyPages(tables.front(), copy);
-    tables.push_back(std::move(copy));
-  }
-  return tables;
+  return table;
 }
 
 BenchResult ForwardBench::Run(const BenchCase& what, int repetitions, const std::function<void()>& done) {
   BenchResult result{what, {}};
   for (int i = 0; i < repetitions; ++i) {
-    std::vector<PageTable> tables = Fill(what.batch, what.depth);
+    std::vector<PageTable> tables;
+    for (int64_t s = 0; s < what.batch; ++s) tables.push_back(Fill(what.depth));
     const TimePoint start = Clock::System().Now();
     if (what.prompt_tokens > 0) Prefill(tables, what.prompt_tokens);
     if (what.output_tokens > 0) Decode(tables, what.output_tokens);

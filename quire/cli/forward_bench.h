@@ -1,4 +1,6 @@
-// Times forward passes of a model on pages of its own, without server, engine or sampler.
+// Times forward passes of a model on pages of its own, without server, engine or sampler. The tokens that a
+// sequence "already has" are random keys and values: attention takes the same time over them, and a depth of
+// 100,000 is there at once.
 #ifndef QUIRE_CLI_FORWARD_BENCH_H_
 #define QUIRE_CLI_FORWARD_BENCH_H_
 
@@ -54,15 +56,15 @@ class ForwardBench {
   // Computes `tokens` more tokens of every table: in pieces, or one by one.
   void Prefill(std::vector<PageTable>& tables, int64_t tokens);
   void Decode(std::vector<PageTable>& tables, int64_t tokens);
-  // Tables of `batch` sequences with `depth` tokens each; computed once, then copied.
-  std::vector<PageTable> Fill(int64_t batch, int64_t depth);
-  void CopyPages(const PageTable& from, const PageTable& to);
+  // A sequence with `depth` tokens.
+  PageTable Fill(int64_t depth);
   void Reserve(PageTable& table, int64_t tokens);
 
   LanguageModel& model_;
   PageCache cache_;
   int64_t step_tokens_;
-  std::vector<Token> tokens_;  // what is computed: any ids serve
+  std::vector<Token> tokens_;       // what is computed: any ids serve
+  std::vector<std::byte> kv_page_;  // what a page of earlier tokens holds
 };
 
 }  // namespace quire

@@ -13,7 +13,8 @@
 namespace quire {
 namespace {
 
-constexpr int kMatmulRows = 4;     // activation rows a product keeps in registers
+constexpr int kMatmulRows = 4;     // activation rows a product keeps in registers,
+constexpr int kMatmulPanels = 1;   // each with so many panels
 constexpr int kAttentionRows = 4;  // query rows attention keeps in registers
 
 // Lanes 0..7 (bytes 0..31) and 8..15 (bytes 32..63).
@@ -194,7 +195,7 @@ __m256i AddPairs(__m256i sum, __m256i words) {
 // A 16-bit lane takes two products of a code below 2^kBits and an activation in [-127, 127] per quad; it is
 // widened before it could overflow.
 template <int kBits, int kQuads, int kRows>
-void DotQuads(const Bytes* codes, const int8_t* x, int64_t x_stride, Ints* acc)
+void DotPanel(const Bytes* codes, const int8_t* x, int64_t x_stride, Ints* acc)
   requires(kBits < 8)
 {
   constexpr int kFit = 32767 / (2 * 127 * ((1 << kBits) - 1));
@@ -217,7 +218,7 @@ void DotQuads(const Bytes* codes, const int8_t* x, int64_t x_stride, Ints* acc)
 // - 128 they do: two are at most 2 * 128 * 127. What the offset adds, 128 per activation, is put back here
 // because callers count on products of codes.
 template <int kBits, int kQuads, int kRows>
-void DotQuads(const Bytes* codes, const int8_t* x, int64_t x_stride, Ints* acc)
+void DotPanel(const Bytes* codes, const int8_t* x, int64_t x_stride, Ints* acc)
   requires(kBits == 8)
 {
   const __m256i offset = _mm256_set1_epi8(static_cast<char>(0x80));
@@ -238,6 +239,12 @@ void DotQuads(const Bytes* codes, const int8_t* x, int64_t x_stride, Ints* acc)
     acc[r].low = _mm256_add_epi32(acc[r].low, correction);
     acc[r].high = _mm256_add_epi32(acc[r].high, correction);
   }
+}
+
+template <int kBits, int kQuads, int kPanels, int kRows>
+void DotQuads(const Bytes* const (&codes)[kPanels], const int8_t* x, int64_t x_stride,
+              Ints (&acc)[kPanels][kRows]) {
+  for (int p = 0; p < kPanels; ++p) DotPanel<kBits, kQuads, kRows>(codes[p], x, x_stride, acc[p]);
 }
 
 void PrefetchToL1(const void* p) { _mm_prefetch(reinterpret_cast<const char*>(p), _MM_HINT_T0); }

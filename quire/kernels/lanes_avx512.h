@@ -13,7 +13,10 @@
 namespace quire {
 namespace {
 
-constexpr int kMatmulRows = 8;     // activation rows a product keeps in registers
+// A product keeps the sums of so many activation rows times so many panels in registers. A load serves one
+// vector a cycle, as many as a product takes: each activation that is loaded must meet several panels, and
+// each weight several rows.
+constexpr int kMatmulRows = 4, kMatmulPanels = 2;
 constexpr int kAttentionRows = 8;  // query rows attention keeps in registers
 
 struct Floats {
@@ -136,13 +139,17 @@ Floats ColumnOf(Bytes quad) {
   return {_mm512_cvtepi32_ps(column)};
 }
 
-template <int kBits, int kQuads, int kRows>
-void DotQuads(const Bytes* codes, const int8_t* x, int64_t x_stride, Ints* acc) {
+template <int kBits, int kQuads, int kPanels, int kRows>
+void DotQuads(const Bytes* const (&codes)[kPanels], const int8_t* x, int64_t x_stride,
+              Ints (&acc)[kPanels][kRows]) {
   for (int j = 0; j < kQuads; ++j) {
     for (int r = 0; r < kRows; ++r) {
       int32_t four;
       std::memcpy(&four, x + r * x_stride + 4 * j, sizeof(four));
-      acc[r].v = _mm512_dpbusd_epi32(acc[r].v, codes[j].v, _mm512_set1_epi32(four));
+      const __m512i activations = _mm512_set1_epi32(four);
+      for (int p = 0; p < kPanels; ++p) {
+        acc[p][r].v = _mm512_dpbusd_epi32(acc[p][r].v, codes[p][j].v, activations);
+      }
     }
   }
 }

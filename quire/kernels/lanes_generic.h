@@ -18,7 +18,8 @@
 namespace quire {
 namespace {
 
-constexpr int kMatmulRows = 4;     // activation rows a product keeps in registers
+constexpr int kMatmulRows = 4;     // activation rows a product keeps in registers,
+constexpr int kMatmulPanels = 1;   // each with so many panels
 constexpr int kAttentionRows = 4;  // query rows attention keeps in registers
 
 struct Floats {
@@ -173,13 +174,17 @@ Floats ColumnOf(Bytes quad) {
   return Map([&](int i) { return static_cast<float>(quad.v[4 * i + kColumn]); });
 }
 
-// acc[r] += the products of kQuads quads of codes, each below 2^kBits, with 4 * kQuads activations of row r.
-template <int kBits, int kQuads, int kRows>
-void DotQuads(const Bytes* codes, const int8_t* x, int64_t x_stride, Ints* acc) {
-  for (int r = 0; r < kRows; ++r)
-    for (int j = 0; j < kQuads; ++j)
-      for (int i = 0; i < 16; ++i)
-        for (int k = 0; k < 4; ++k) acc[r].v[i] += codes[j].v[4 * i + k] * x[r * x_stride + 4 * j + k];
+// acc[p][r] += the products of kQuads quads of codes of panel p, each below 2^kBits, with 4 * kQuads
+// activations of row r.
+template <int kBits, int kQuads, int kPanels, int kRows>
+void DotQuads(const Bytes* const (&codes)[kPanels], const int8_t* x, int64_t x_stride,
+              Ints (&acc)[kPanels][kRows]) {
+  for (int p = 0; p < kPanels; ++p)
+    for (int r = 0; r < kRows; ++r)
+      for (int j = 0; j < kQuads; ++j)
+        for (int i = 0; i < 16; ++i)
+          for (int k = 0; k < 4; ++k)
+            acc[p][r].v[i] += codes[p][j].v[4 * i + k] * x[r * x_stride + 4 * j + k];
 }
 
 void PrefetchToL1(const void* p) { __builtin_prefetch(p, 0, 3); }
