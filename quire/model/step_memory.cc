@@ -45,7 +45,8 @@ size_t Carve(const ModelConfig& config, int64_t rows, std::byte* base, StepMemor
   memory.added = carver.Take<float>(rows * config.hidden);
   memory.gated = carver.TakeActivations(rows, config.ffn);
   memory.up = carver.Take<float>(rows * config.ffn);
-  memory.logits = carver.Take<float>(kLogitsRows * config.vocab);
+  memory.head = carver.TakeActivations(2 * kLogitsRows, config.hidden);
+  memory.logits = carver.Take<float>(2 * kLogitsRows * config.vocab);
   for (const auto& [angles, rope] :
        {std::pair(&memory.angles, &config.rope), std::pair(&memory.local_angles, &config.local_rope)}) {
     angles->pairs = rope->rotary_dim / 2;

@@ -28,7 +28,8 @@ struct StepMemory {
   float* added = nullptr;     // [rows, hidden]: what attention or feed-forward adds to the residual
   Activations gated;          // [rows, ffn]
   float* up = nullptr;        // [rows, ffn]
-  float* logits = nullptr;    // [kLogitsRows, vocab]
+  Activations head;           // [2 * kLogitsRows, hidden]: what the output matrix is multiplied with
+  float* logits = nullptr;    // [2 * kLogitsRows, vocab]
   RopeAngles angles, local_angles;
 
   // Errors: kResourceExhausted.

@@ -55,6 +55,7 @@ class Transformer final : public LanguageModel {
   void FeedForward(const LayerWeights& layer);
   void AddAndNorm(const float* post_norm, const float* next_norm, bool next_wants_int8);
   void NormRow(int64_t row, const float* norm, bool wants_int8);
+  Activations HeadRows(int64_t begin, int64_t count);
   void Logits(const LogitsSink& sink);
 
   int64_t rows() const { return std::ssize(rows_); }
@@ -149,7 +150,7 @@ void Transformer::Forward(const StepPlan& plan, const PagePool& pages, const Log
     AddAndNorm(layer.post_attention_norm, layer.ffn_norm, layer.ffn_wants_int8());
     FeedForward(layer);
     if (last) {
-      AddAndNorm(layer.post_ffn_norm, weights_.output_norm, weights_.output.int8_input);
+      AddAndNorm(layer.post_ffn_norm, weights_.output_norm, false);
     } else {
       const LayerWeights& next = weights_.layers[i + 1];
       AddAndNorm(layer.post_ffn_norm, next.attention_norm, next.attention_wants_int8());
@@ -297,16 +298,41 @@ void Transformer::NormRow(int64_t row, const float* norm, bool wants_int8) {
   if (wants_int8) QuantizeColumns(kernels_, memory_.normed, row, 0, config_.hidden);
 }
 
+// Rows [begin, begin + count) for the output matrix. As int8 they come twice: rounded, and below that what
+// rounding lost, rounded as well. The sum of both products has about 15 bits of activation; an error here
+// goes straight into the logits, and the weights, which are what takes time to read, are read once for both.
+Activations Transformer::HeadRows(int64_t begin, int64_t count) {
+  const Activations normed = Normed().Rows(begin, count);
+  if (!weights_.output.int8_input) return normed;
+  const Activations both = memory_.head.Shaped(2 * count, config_.hidden);
+  for (int64_t r = 0; r < count; ++r) {
+    std::copy_n(normed.row(r), config_.hidden, both.row(r));
+    QuantizeColumns(kernels_, both, r, 0, config_.hidden);
+    const int64_t at = r * config_.hidden;
+    float* lost = both.row(count + r);
+    for (int64_t i = 0; i < config_.hidden; ++i) {
+      const float scale = both.int8.scales[(at + i) / kActivationGroup];
+      lost[i] = both.values[at + i] - scale * static_cast<float>(both.int8.values[at + i]);
+    }
+    QuantizeColumns(kernels_, both, count + r, 0, config_.hidden);
+  }
+  return both;
+}
+
 void Transformer::Logits(const LogitsSink& sink) {
-  const Activations normed = Normed();
   const Product product{&weights_.output, memory_.logits, config_.vocab};
   for (int64_t begin = 0; begin < rows(); begin += kLogitsRows) {
     const int64_t count = std::min(kLogitsRows, rows() - begin);
-    MultiplyAll(kernels_, pool_, {&product, 1}, normed.Rows(begin, count));
+    const Activations x = HeadRows(begin, count);
+    MultiplyAll(kernels_, pool_, {&product, 1}, x);
+    pool_.Run(count, [&](int64_t r, int) {
+      float* logits = memory_.logits + r * config_.vocab;
+      if (x.rows > count) kernels_.add(logits, logits + count * config_.vocab, config_.vocab);
+      if (config_.logit_softcap != 0) kernels_.softcap(logits, config_.logit_softcap, config_.vocab);
+    });
     logits_rows_.clear();
     for (int64_t r = 0; r < count; ++r) {
       const std::span<float> logits(memory_.logits + r * config_.vocab, config_.vocab);
-      if (config_.logit_softcap != 0) kernels_.softcap(logits.data(), config_.logit_softcap, config_.vocab);
       const StepRow& row = rows_[begin + r];
       logits_rows_.push_back({.sequence = row.sequence, .position = row.position, .logits = logits});
     }
