@@ -12,6 +12,7 @@ size_t AllocatedBytes() { return allocated_bytes; }
 
 }  // namespace quire
 
+#ifndef QUIRE_SANITIZED  // sanitizers have allocators of their own: nothing is counted there
 void* operator new(size_t bytes) {
   quire::allocated_bytes += bytes;
   void* memory = std::malloc(bytes == 0 ? 1 : bytes);
@@ -20,3 +21,4 @@ void* operator new(size_t bytes) {
 }
 void operator delete(void* memory) noexcept { std::free(memory); }
 void operator delete(void* memory, size_t) noexcept { std::free(memory); }
+#endif

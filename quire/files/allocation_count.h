@@ -7,7 +7,7 @@
 
 namespace quire {
 
-// Bytes asked of operator new by this thread so far; never falls.
+// Bytes asked of operator new by this thread so far; never falls. Stays 0 under sanitizers.
 size_t AllocatedBytes();
 
 }  // namespace quire
