@@ -106,12 +106,21 @@ void BenchType(const KernelTable& kernels, ThreadPool& pool, DType type) {
                kernels.matmul_f32(w, begin, end, x.floats.data(), kCols, rows, y.data(), w.rows);
              });
            }));
+    if (type == DType::kBF16) {
+      report("matmul_bf16", Fastest([&] {
+               pool.ParallelFor(used, kPanelsPerTask, [&](int64_t begin, int64_t end, int) {
+                 kernels.matmul_bf16(w, begin, end, x.floats.data(), kCols, rows, y.data(), w.rows);
+               });
+             }));
+    }
   }
 }
 
 // `tokens` query tokens with 4 heads each attend to all of `context` positions of 8 KV heads of 64
 // dimensions, which the tasks share by head and split.
-void BenchAttention(const KernelTable& kernels, ThreadPool& pool, int64_t tokens, int64_t context) {
+void BenchAttention(const KernelTable& kernels, bool bf16, ThreadPool& pool, int64_t tokens,
+                    int64_t context) {
+  const auto attention = bf16 ? kernels.attention_bf16 : kernels.attention;
   constexpr int kHeads = 8, kRowsPerToken = 4, kHeadDim = 64, kPageTokens = 32;
   const int64_t splits = context / kAttentionSplit, tile = kPageTokens * kHeadDim * 2;
   const AlignedBuffer memory = AlignedBuffer::Allocate(2 * kHeads * context * kHeadDim * 2).value();
@@ -123,7 +132,8 @@ void BenchAttention(const KernelTable& kernels, ThreadPool& pool, int64_t tokens
   const int64_t rows = tokens * kRowsPerToken;
   const std::vector<float> q = RandomFloats(rows * kHeadDim, 1);
   std::vector<float> out(kHeads * splits * rows * kHeadDim), lse(kHeads * splits * rows);
-  std::vector<std::vector<float>> scratch(pool.threads(), std::vector<float>(AttentionScratchFloats(rows)));
+  std::vector<std::vector<float>> scratch(pool.threads(),
+                                          std::vector<float>(AttentionScratchFloats(rows, kHeadDim)));
   const double seconds = Fastest([&] {
     pool.Run(kHeads * splits, [&](int64_t task, int worker) {
       const int64_t head = task / splits, split = task % splits;
@@ -134,11 +144,11 @@ void BenchAttention(const KernelTable& kernels, ThreadPool& pool, int64_t tokens
       }
       const AttentionPages pages{DType::kF16, kPageTokens, kHeadDim, &k_tiles[head * context / kPageTokens],
                                  &v_tiles[head * context / kPageTokens]};
-      kernels.attention(pages, {.scale = 0.125f}, list, scratch[worker].data());
+      attention(pages, {.scale = 0.125f}, list, scratch[worker].data());
     });
   });
-  fmt::print("attention F16, {} tokens x 4 heads, {} positions: {:7.1f} GB/s {:8.1f} GFLOPS\n", tokens,
-             context, 2.0 * kHeads * context * kHeadDim * 2 / seconds / 1e9,
+  fmt::print("attention{} F16, {} tokens x 4 heads, {} positions: {:7.1f} GB/s {:8.1f} GFLOPS\n",
+             bf16 ? "_bf16" : "", tokens, context, 2.0 * kHeads * context * kHeadDim * 2 / seconds / 1e9,
              4.0 * kHeads * rows * context * kHeadDim / seconds / 1e9);
 }
 
@@ -152,8 +162,10 @@ int Main(int argc, char** argv) {
     if (only.empty() || only == Info(type).name) BenchType(kernels, pool, type);
   }
   if (only.empty() || only == "attention") {
-    BenchAttention(kernels, pool, 1, 65536);
-    BenchAttention(kernels, pool, 128, 4096);
+    for (const bool bf16 : {false, true}) {
+      BenchAttention(kernels, bf16, pool, 1, 65536);
+      BenchAttention(kernels, bf16, pool, 16, 4096);
+    }
   }
   fmt::print("read bandwidth again {:.1f} GB/s\n", ReadBandwidth(pool));
   return 0;

@@ -27,6 +27,7 @@ struct CpuFeatures {
   bool RunsAvx512Kernels() const {
     return RunsAvx2Kernels() && avx512f && avx512bw && avx512dq && avx512vl && avx512_vnni;
   }
+  bool RunsAvx512Bf16Kernels() const { return RunsAvx512Kernels() && avx512_bf16; }
   // Every feature with its name, for people.
   std::vector<std::pair<std::string_view, bool>> Named() const;
 };

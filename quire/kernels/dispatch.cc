@@ -33,6 +33,7 @@ std::vector<const KernelTable*> SupportedKernels() {
   const CpuFeatures features = DetectCpuFeatures();
   if (features.RunsAvx2Kernels()) tables.push_back(&kAvx2Kernels);
   if (features.RunsAvx512Kernels()) tables.push_back(&kAvx512Kernels);
+  if (features.RunsAvx512Bf16Kernels()) tables.push_back(&kAvx512Bf16Kernels);
 #endif
   return tables;
 }
@@ -42,9 +43,11 @@ const KernelTable& BestKernels() {
   return chosen;
 }
 
-size_t AttentionScratchFloats(size_t rows) {
-  constexpr size_t kMostRowsAtOnce = 8;  // no table's block of rows is larger
-  return std::min(rows, kMostRowsAtOnce) * kAttentionSplit;
+size_t AttentionScratchFloats(size_t rows, int head_dim) {
+  // What attention_bf16 needs, and more than attention does: scores, weights in half as many bytes, queries,
+  // and a sum for each row; a tile of 64 tokens.
+  const size_t vectors = static_cast<size_t>(head_dim + 15) / 16;
+  return rows * (kAttentionSplit + kAttentionSplit / 2 + 8 * vectors + 1) + 64 * 8 * vectors;
 }
 
 }  // namespace quire

@@ -23,6 +23,7 @@ TEST(SupportedKernels, StartWithGenericAndFollowTheFeatures) {
   for (const KernelTable* table : tables) names.insert(table->name);
   EXPECT_EQ(names.contains("avx2"), features.RunsAvx2Kernels());
   EXPECT_EQ(names.contains("avx512"), features.RunsAvx512Kernels());
+  EXPECT_EQ(names.contains("avx512_bf16"), features.RunsAvx512Bf16Kernels());
 }
 
 TEST(CpuFeatures, AreNamed) {
@@ -82,6 +83,7 @@ TEST(OneSymbol, EachIsaObjectDefinesItsTableOnly) {
   EXPECT_THAT(by_object["generic"], testing::ElementsAre("_ZN5quire15kGenericKernelsE"));
   EXPECT_THAT(by_object["avx2"], testing::ElementsAre("_ZN5quire12kAvx2KernelsE"));
   EXPECT_THAT(by_object["avx512"], testing::ElementsAre("_ZN5quire14kAvx512KernelsE"));
+  EXPECT_THAT(by_object["avx512_bf16"], testing::ElementsAre("_ZN5quire18kAvx512Bf16KernelsE"));
 }
 
 }  // namespace

@@ -13,8 +13,9 @@ namespace quire {
 
 extern const KernelTable kGenericKernels;
 #if defined(__x86_64__)
-extern const KernelTable kAvx2Kernels;    // needs AVX2, FMA, F16C
-extern const KernelTable kAvx512Kernels;  // needs AVX-512 F, BW, DQ, VL and VNNI, beside the above
+extern const KernelTable kAvx2Kernels;        // needs AVX2, FMA, F16C
+extern const KernelTable kAvx512Kernels;      // needs AVX-512 F, BW, DQ, VL and VNNI, beside the above
+extern const KernelTable kAvx512Bf16Kernels;  // needs AVX-512 BF16, beside the above
 #endif
 
 }  // namespace quire

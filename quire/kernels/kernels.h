@@ -50,12 +50,6 @@ struct QuantizedActivations {
   int32_t* sums = nullptr;   // [rows, cols / 16]: sum of q over 16 values
 };
 
-// Which activation form a weight type is multiplied with.
-enum class MatmulMode {
-  kFast,   // quantized weights with int8 activations; plain weights with float activations
-  kExact,  // every weight dequantized to float, float activations (--exact)
-};
-
 // The KV of one (sequence, KV head) for attention: tile pointers, one per page, in sequence order. Within a
 // page of `page_tokens` tokens K is stored dimension-major, [head_dim][page_tokens], so that one vector holds
 // one dimension of 16 tokens; V is token-major, [page_tokens][head_dim].
@@ -87,7 +81,7 @@ struct AttentionParams {
 inline constexpr int64_t kAttentionSplit = 512;
 
 struct KernelTable {
-  std::string_view name;  // "generic", "avx2", "avx512"
+  std::string_view name;  // "generic", "avx2", "avx512", "avx512_bf16"
 
   // -- Weights --------------------------------------------------------------------------------------------
   // Dequantizes `n` elements that start at a block boundary.
@@ -106,6 +100,10 @@ struct KernelTable {
                     const QuantizedActivations& x, float* y, int64_t y_stride);
   void (*matmul_f32)(const PackedMatrix& w, int64_t panel_begin, int64_t panel_end, const float* x,
                      int64_t x_stride, int64_t rows, float* y, int64_t y_stride);
+  // The same, where the processor multiplies bfloats: BF16 weights with x rounded to them. Elsewhere
+  // matmul_f32.
+  void (*matmul_bf16)(const PackedMatrix& w, int64_t panel_begin, int64_t panel_end, const float* x,
+                      int64_t x_stride, int64_t rows, float* y, int64_t y_stride);
 
   // -- Attention ------------------------------------------------------------------------------------------
   // Writes one token's K and V (head_dim floats each) into token slot `slot` of a page's tiles.
@@ -113,9 +111,13 @@ struct KernelTable {
                    std::byte* k_tile, std::byte* v_tile);
   // Attention of rows that share one KV head, over one range of pages: page indices are absolute, and every
   // row's [begin, end) must lie inside one split of kAttentionSplit positions. K and V are read once per
-  // small block of rows. `scratch` has AttentionScratchFloats(rows.size()) floats.
+  // small block of rows. `scratch` has AttentionScratchFloats(rows.size(), head_dim) floats.
   void (*attention)(const AttentionPages& pages, const AttentionParams& params,
                     std::span<const AttentionRow> rows, float* scratch);
+  // The same, where the processor multiplies bfloats: queries, keys, weights and values rounded to them.
+  // Elsewhere attention.
+  void (*attention_bf16)(const AttentionPages& pages, const AttentionParams& params,
+                         std::span<const AttentionRow> rows, float* scratch);
   // Merges `parts` partial results of one row, in order, into out and *lse (FlashAttention-2, section 3.1):
   // outs is [parts, head_dim], lses is [parts].
   void (*merge_partials)(const float* outs, const float* lses, int64_t parts, int64_t head_dim, float* out,
@@ -137,7 +139,7 @@ struct KernelTable {
   float (*log_sum_exp)(const float* x, int64_t n, int64_t* max_index);
 };
 
-size_t AttentionScratchFloats(size_t rows);
+size_t AttentionScratchFloats(size_t rows, int head_dim);
 
 // The fastest table this processor and operating system can run, or the one QUIRE_FORCE_ISA names (an unknown
 // or unsupported name is reported on stderr and ignored). `generic` runs everywhere.

@@ -35,6 +35,7 @@ __m256 FromBFloats(__m128i bits) {
 }
 
 Floats Splat(float x) { return {_mm256_set1_ps(x), _mm256_set1_ps(x)}; }
+Floats SplatAt(const float* p) { return Splat(*p); }
 Floats Load(const float* p) { return {_mm256_loadu_ps(p), _mm256_loadu_ps(p + 8)}; }
 Floats Load(const Half* p) { return {_mm256_cvtph_ps(Load128(p)), _mm256_cvtph_ps(Load128(p + 8))}; }
 Floats Load(const BFloat* p) { return {FromBFloats(Load128(p)), FromBFloats(Load128(p + 8))}; }

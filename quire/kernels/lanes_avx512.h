@@ -41,6 +41,12 @@ Floats FromBFloats(__m256i bits) {
 }
 
 Floats Splat(float x) { return {_mm512_set1_ps(x)}; }
+// In the integers' way: of those broadcasts the processor loads two a cycle, of floats only one.
+Floats SplatAt(const float* p) {
+  int32_t bits;
+  std::memcpy(&bits, p, sizeof(bits));
+  return {_mm512_castsi512_ps(_mm512_set1_epi32(bits))};
+}
 Floats Load(const float* p) { return {_mm512_loadu_ps(p)}; }
 Floats Load(const Half* p) {
   return {_mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)))};

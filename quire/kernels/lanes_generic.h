@@ -43,6 +43,7 @@ Floats Map(Fn fn) {
 Floats Splat(float x) {
   return Map([&](int) { return x; });
 }
+Floats SplatAt(const float* p) { return Splat(*p); }
 template <class T>
 Floats Load(const T* p) {
   return Map([&](int i) { return ToFloat(p[i]); });

@@ -1,5 +1,6 @@
 // Tolerances: a product may differ from the one in double precision by 1e-5 of the sum of its terms'
-// magnitudes. Between calls of one table with other rows or panels nothing may differ at all.
+// magnitudes, with bfloats by 2^-8 of it, twice their rounding. Between calls of one table with other rows or
+// panels nothing may differ at all.
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -33,7 +34,7 @@ std::vector<Shape> ShapesFor(DType type) {
 }
 
 void ExpectProduct(const std::vector<float>& w, const std::vector<float>& x, const std::vector<float>& y,
-                   const Shape& shape, const std::string& what) {
+                   const Shape& shape, const std::string& what, double tolerance = 1e-5) {
   for (int64_t r = 0; r < shape.rows; ++r) {
     for (int64_t o = 0; o < shape.outputs; ++o) {
       double sum = 0, magnitude = 0;
@@ -42,7 +43,8 @@ void ExpectProduct(const std::vector<float>& w, const std::vector<float>& x, con
         sum += term;
         magnitude += std::abs(term);
       }
-      ASSERT_NEAR(y[r * shape.outputs + o], sum, 1e-5 * magnitude) << what << " row " << r << " output " << o;
+      ASSERT_NEAR(y[r * shape.outputs + o], sum, tolerance * magnitude)
+          << what << " row " << r << " output " << o;
     }
   }
 }
@@ -80,6 +82,21 @@ TEST_P(Matmul, F32EqualsTheProductInDoublePrecision) {
   }
 }
 
+TEST_P(Matmul, Bf16EqualsTheProductInDoublePrecision) {
+  for (DType type : {DType::kBF16, DType::kF16, DType::kQ4_0}) {
+    std::vector<Shape> shapes = ShapesFor(type);
+    if (!IsQuantized(type)) shapes.push_back({5, 40, 75});
+    for (const Shape& shape : shapes) {
+      const TestMatrix w(kernels(), type, shape.outputs, shape.cols, 3);
+      const std::vector<float> x = RandomFloats(shape.rows * shape.cols, 4);
+      std::vector<float> y(shape.rows * shape.outputs, NAN);
+      kernels().matmul_bf16(w.packed, 0, w.packed.panels(), x.data(), shape.cols, shape.rows, y.data(),
+                            shape.outputs);
+      ExpectProduct(w.Dequantized(kernels()), x, y, shape, Describe(type, shape), 1.0 / 256);
+    }
+  }
+}
+
 // The integer sums reach their limits: nothing may saturate.
 TEST_P(Matmul, ExtremeCodesAndActivations) {
   constexpr Shape kShape = {3, 16, 256};
@@ -103,17 +120,19 @@ TEST_P(Matmul, ExtremeCodesAndActivations) {
 }
 
 TEST_P(Matmul, ARowIsBitwiseTheSameInEveryBatchAndPanelRange) {
+  enum class Kind { kF32, kBf16, kQ8 };
   constexpr Shape kShape = {37, 55, 768};
   const std::vector<float> x = RandomFloats(kShape.rows * kShape.cols, 6);
   const TestActivations all(kernels(), x, kShape.rows, kShape.cols);
   for (DType type : AllTypes()) {
     SCOPED_TRACE(Info(type).name);
     const TestMatrix w(kernels(), type, kShape.outputs, kShape.cols, 5);
-    const auto multiply = [&](bool q8, int64_t row, int64_t rows, int64_t panel, int64_t panel_end,
+    const auto multiply = [&](Kind kind, int64_t row, int64_t rows, int64_t panel, int64_t panel_end,
                               float* y) {
-      if (!q8) {
-        kernels().matmul_f32(w.packed, panel, panel_end, x.data() + row * kShape.cols, kShape.cols, rows, y,
-                             kShape.outputs);
+      if (kind != Kind::kQ8) {
+        const auto matmul = kind == Kind::kBf16 ? kernels().matmul_bf16 : kernels().matmul_f32;
+        matmul(w.packed, panel, panel_end, x.data() + row * kShape.cols, kShape.cols, rows, y,
+               kShape.outputs);
         return;
       }
       QuantizedActivations part = all.view;
@@ -123,19 +142,19 @@ TEST_P(Matmul, ARowIsBitwiseTheSameInEveryBatchAndPanelRange) {
       part.sums += row * kShape.cols / 16;
       kernels().matmul_q8(w.packed, panel, panel_end, part, y, kShape.outputs);
     };
-    for (bool q8 : {false, true}) {
-      if (q8 && !IsQuantized(type)) continue;
+    for (Kind kind : {Kind::kF32, Kind::kBf16, Kind::kQ8}) {
+      if (kind == Kind::kQ8 && !IsQuantized(type)) continue;
       std::vector<float> together(kShape.rows * kShape.outputs), apart(kShape.rows * kShape.outputs);
-      multiply(q8, 0, kShape.rows, 0, w.packed.panels(), together.data());
+      multiply(kind, 0, kShape.rows, 0, w.packed.panels(), together.data());
       int64_t rows = 1;
       for (int64_t row = 0; row < kShape.rows; row += rows, rows = row < 3 ? 1 : rows % 9 + 1) {
         rows = std::min(rows, kShape.rows - row);
         for (int64_t panel = 0; panel < w.packed.panels(); ++panel) {
-          multiply(q8, row, rows, panel, panel + 1, apart.data() + row * kShape.outputs);
+          multiply(kind, row, rows, panel, panel + 1, apart.data() + row * kShape.outputs);
         }
       }
       EXPECT_EQ(std::memcmp(together.data(), apart.data(), together.size() * sizeof(float)), 0)
-          << "q8 " << q8;
+          << "kind " << static_cast<int>(kind);
     }
   }
 }

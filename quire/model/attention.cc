@@ -7,7 +7,7 @@ namespace {
 
 // Query rows of a block, over the heads that share a KV head: enough to use each key and value read many
 // times, few enough that a prompt gives many tasks.
-constexpr int64_t kBlockRows = 64;
+constexpr int64_t kBlockRows = 128;
 constexpr int64_t kTasksPerThread = 4;
 
 template <typename T>
@@ -18,12 +18,13 @@ void GrowTo(std::vector<T>& vector, size_t size) {
 }  // namespace
 
 PagedAttention::PagedAttention(const KernelTable& kernels, ThreadPool& pool, const KvLayout& layout,
-                               int64_t heads, AttentionParams params)
+                               int64_t heads, AttentionParams params, bool exact)
     : kernels_(kernels),
       pool_(pool),
       layout_(layout),
       heads_per_kv_(heads / layout.kv_heads()),
       params_(params),
+      attend_(exact || layout.type() == DType::kF32 ? kernels.attention : kernels.attention_bf16),
       scratch_(pool.threads()) {
   for (const LayerGroup& group : layout.groups()) {
     const auto same = std::ranges::find(plans_, group.window, &AttentionPlan::window);
@@ -53,7 +54,7 @@ void PagedAttention::Prepare(const StepPlan& plan) {
   GrowTo(shared_outs_, shared * kv_heads * heads_per_kv_ * head_dim);
   GrowTo(shared_lses_, shared * kv_heads * heads_per_kv_);
   for (Scratch& scratch : scratch_) {
-    GrowTo(scratch.scores, AttentionScratchFloats(block_tokens * heads_per_kv_));
+    GrowTo(scratch.scores, AttentionScratchFloats(block_tokens * heads_per_kv_, layout_.head_dim()));
     GrowTo(scratch.partial_outs, own * heads_per_kv_ * head_dim);
     GrowTo(scratch.partial_lses, std::max(own, block_tokens) * heads_per_kv_);
     GrowTo(scratch.k_tiles, pages);
@@ -146,7 +147,7 @@ void PagedAttention::RunSplit(const Call& call, int64_t split, const Partials& p
                              .head_dim = layout_.head_dim(),
                              .k_tiles = scratch.k_tiles.data(),
                              .v_tiles = scratch.v_tiles.data()};
-  kernels_.attention(pages, params_, scratch.rows, scratch.scores.data());
+  attend_(pages, params_, scratch.rows, scratch.scores.data());
 }
 
 void PagedAttention::Merge(const Call& call, const Partials& partials) const {

@@ -28,9 +28,10 @@ struct AttentionIo {
 
 class PagedAttention {
  public:
-  // The arguments outlive the object.
+  // The references outlive the object. `exact` computes with floats; else with bfloats, where the pages hold
+  // 16 bits and the processor can.
   PagedAttention(const KernelTable& kernels, ThreadPool& pool, const KvLayout& layout, int64_t heads,
-                 AttentionParams params);
+                 AttentionParams params, bool exact);
 
   // Plans a step; `plan` must stay as it is until the last Run of the step.
   void Prepare(const StepPlan& plan);
@@ -76,6 +77,7 @@ class PagedAttention {
   const KvLayout& layout_;
   const int64_t heads_per_kv_;
   const AttentionParams params_;
+  decltype(KernelTable::attention) const attend_;
 
   const StepPlan* step_ = nullptr;
   std::vector<AttentionPlan> plans_;   // one per distinct window

@@ -39,8 +39,8 @@ void MultiplyPanels(const KernelTable& kernels, const Product& product, const Ac
   if (linear.int8_input) {
     kernels.matmul_q8(linear.matrix, panel_begin, panel_end, x.int8, product.y, product.y_stride);
   } else {
-    kernels.matmul_f32(linear.matrix, panel_begin, panel_end, x.values, x.cols, x.rows, product.y,
-                       product.y_stride);
+    const auto matmul = linear.bf16_input ? kernels.matmul_bf16 : kernels.matmul_f32;
+    matmul(linear.matrix, panel_begin, panel_end, x.values, x.cols, x.rows, product.y, product.y_stride);
   }
   if (linear.bias == nullptr) return;
   const int64_t begin = panel_begin * kPanelRows;

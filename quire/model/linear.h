@@ -15,6 +15,7 @@ struct Linear {
   PackedMatrix matrix;
   const float* bias = nullptr;  // [rows], or none
   bool int8_input = false;      // multiplied with quantized activations
+  bool bf16_input = false;      // multiplied with activations rounded to bfloats, where the processor can
 };
 
 // Rows of activations as floats and, where a weight wants them so, as int8. A view; owns nothing.

@@ -20,11 +20,11 @@ struct Errors {
   double median, p95;
 };
 
-// Bounds of the default mode: for SmolLM2's greedy tokens what llama.cpp b11434 measures on the same steps,
-// else just above what is measured here. Greedy tokens, median and p95:
-//            here            llama.cpp
-//   SmolLM2  0.0156, 0.114   0.0168, 0.120
-//   Gemma 3  0.0093, 0.087   0.011, 0.14
+// Bounds of the default mode: what llama.cpp b11434 measures on the same steps, or just above what is measured
+// here where that is less. Greedy tokens, median and p95, here with float attention and with bfloats:
+//            floats          bfloats         llama.cpp
+//   SmolLM2  0.0156, 0.114   0.0159, 0.118   0.0168, 0.120
+//   Gemma 3  0.0093, 0.087   0.0105, 0.091   0.011, 0.14
 struct Case {
   std::string name;
   Errors greedy, top5;
@@ -205,7 +205,7 @@ TEST_P(References, DefaultModeGivesNearlyTheSamePerplexity) {
 
 INSTANTIATE_TEST_SUITE_P(Models, References,
                          ::testing::Values(Case{"smollm2", {0.0168, 0.120}, {0.060, 0.26}},
-                                           Case{"gemma3", {0.010, 0.10}, {0.045, 0.22}}),
+                                           Case{"gemma3", {0.011, 0.10}, {0.045, 0.22}}),
                          [](const auto& info) { return info.param.name; });
 
 }  // namespace

@@ -105,7 +105,7 @@ Transformer::Transformer(std::shared_ptr<const ModelFiles> files, ModelConfig co
       memory_(std::move(memory)),
       rope_(MakeRopeFrequencies(config_.rope, ServedContext(config_, options))),
       local_rope_(MakeRopeFrequencies(config_.local_rope, ServedContext(config_, options))),
-      attention_(kernels, pool, layout_, config_.heads, AttentionParamsOf(config_)) {
+      attention_(kernels, pool, layout_, config_.heads, AttentionParamsOf(config_), options.exact) {
   info_ = {.name = config_.name,
            .architecture = config_.architecture,
            .vocab_size = static_cast<int>(config_.vocab),

@@ -88,6 +88,7 @@ Result<const TensorView*> WeightLoader::Find(const std::string& name) const {
 void WeightLoader::AddMatrix(const TensorView& source, int64_t row, int64_t rows, Linear& linear) {
   linear.matrix = {.type = source.type, .rows = rows, .cols = source.cols()};
   linear.int8_input = !exact_ && IsQuantized(source.type);
+  linear.bf16_input = !exact_ && source.type == DType::kBF16;
   matrices_.push_back({source, row, &linear, packed_bytes_});
   packed_bytes_ += static_cast<size_t>(linear.matrix.panels()) * PanelBytes(source.type, source.cols());
   parameters_ += rows * source.cols();
