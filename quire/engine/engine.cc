@@ -47,7 +47,9 @@ class PagedEngine final : public Engine {
         metrics_(model.info().name, limits.context),
         inbox_(options.max_queue),
         scheduler_(std::move(cache), std::move(policy),
-                   {.step_tokens = options.max_step_tokens, .sequences = options.max_sequences}),
+                   {.step_tokens = options.max_step_tokens,
+                    .sequences = options.max_sequences,
+                    .prefix_caching = options.prefix_caching}),
         samplers_(pool.threads(), Sampler(BestKernels(), limits.vocab_size)) {
     std::random_device device;
     seed_base_ = (static_cast<uint64_t>(device()) << 32) | device();
@@ -88,7 +90,7 @@ class PagedEngine final : public Engine {
   void SampleRow(const LogitsRow& row, const Sequence& sequence, Sampler& sampler, SequenceResult& result);
   void CommitSequence(Sequence& sequence, SequenceResult result, TimePoint now);
   bool TakePromptLogprobs(LiveRequest& owner, int64_t position, SequenceResult& result);
-  void CompletePrompt(LiveRequest& owner);
+  void CompletePrompt(const Sequence& sequence);
   void Deliver(Sequence& sequence, SampledToken sampled, TimePoint now);
   void End(Sequence& sequence, FinishReason reason, std::optional<Error> error = std::nullopt);
   template <typename Predicate>
@@ -288,16 +290,15 @@ void PagedEngine::Commit(const PlannedStep& step, std::vector<SequenceResult> re
 void PagedEngine::CommitSequence(Sequence& sequence, SequenceResult result, TimePoint now) {
   LiveRequest& owner = *sequence.owner;
   const bool samples = sequence.reaches_end();
-  const int64_t position = std::exchange(sequence.computed, sequence.computed + sequence.scheduled);
-  sequence.scheduled = 0;
-  if (!TakePromptLogprobs(owner, position, result) || (samples && result.sampled.empty())) {
+  if (!TakePromptLogprobs(owner, sequence.computed, result) || (samples && result.sampled.empty())) {
     metrics_.corrupted_requests.Add();
     return End(
         sequence, FinishReason::kError,
         Error{ErrorCode::kInternal, "the model computed logits that are not numbers; check its weights"});
   }
+  scheduler_.Commit(sequence);
   if (!samples) return;
-  if (sequence.output_tokens() == 0) CompletePrompt(owner);
+  if (sequence.output_tokens() == 0) CompletePrompt(sequence);
   if (owner.max_output_tokens == 0) return End(sequence, FinishReason::kLength);
   while (sequence.forks_due > 0) {
     Sequence& fork = scheduler_.Fork(sequence);
@@ -317,8 +318,9 @@ bool PagedEngine::TakePromptLogprobs(LiveRequest& owner, int64_t position, Seque
   return true;
 }
 
-void PagedEngine::CompletePrompt(LiveRequest& owner) {
-  metrics_.prompt_tokens.Add(static_cast<double>(owner.prompt_tokens()));
+void PagedEngine::CompletePrompt(const Sequence& sequence) {
+  const LiveRequest& owner = *sequence.owner;
+  metrics_.CountPrompt(owner.prompt_tokens(), sequence.cached);
   if (!owner.request.sampling.prompt_logprobs) return;
   CallSink(owner, [&](TokenSink& sink) { sink.OnPromptLogprobs(owner.prompt_logprobs); });
 }

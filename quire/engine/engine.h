@@ -34,6 +34,8 @@ struct EngineOptions {
   int64_t max_context = 0;
   // A scheduling policy with its parameters: "fcfs", "priority:age_s=30".
   std::string scheduling = "fcfs";
+  // What was computed stays cached while there is room; requests with equal beginnings share it.
+  bool prefix_caching = true;
 };
 
 using RequestId = uint64_t;

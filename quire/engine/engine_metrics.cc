@@ -33,7 +33,10 @@ constexpr char kSuccessHelp[] = "Finished samples by reason.";
 constexpr char kRejected[] = "quire:admission_rejections";
 constexpr char kRejectedHelp[] = "Requests refused at once.";
 constexpr char kKvBytes[] = "quire:kv_bytes";
-constexpr char kKvBytesHelp[] = "Bytes of KV memory by state; waste is the unfilled part of used.";
+constexpr char kKvBytesHelp[] =
+    "Bytes of KV memory by state; waste is the unfilled part of used, cached is given up when needed.";
+constexpr char kBySource[] = "quire:prompt_tokens_by_source";
+constexpr char kBySourceHelp[] = "Prompt tokens by where their keys and values came from.";
 
 }  // namespace
 
@@ -44,11 +47,20 @@ EngineMetrics::EngineMetrics(const std::string& model_name, int64_t max_context)
       kv_cache_usage(registry.AddGauge("quire:kv_cache_usage_perc", "Used share of the KV pages, 1 is all.")),
       kv_bytes_total(registry.AddGauge(kKvBytes, kKvBytesHelp, KvState("total"))),
       kv_bytes_free(registry.AddGauge(kKvBytes, kKvBytesHelp, KvState("free"))),
+      kv_bytes_cached(registry.AddGauge(kKvBytes, kKvBytesHelp, KvState("cached"))),
       kv_bytes_used(registry.AddGauge(kKvBytes, kKvBytesHelp, KvState("used"))),
       kv_bytes_waste(registry.AddGauge(kKvBytes, kKvBytesHelp, KvState("waste"))),
       preemptions(registry.AddCounter("quire:num_preemptions", "Sequences whose pages were taken back.")),
       prompt_tokens(
-          registry.AddCounter("quire:prompt_tokens", "Prompt tokens of requests that were computed.")),
+          registry.AddCounter("quire:prompt_tokens", "Prompt tokens of requests, computed or cached.")),
+      prompt_tokens_computed(registry.AddCounter(kBySource, kBySourceHelp, {{"source", "local_compute"}})),
+      prompt_tokens_hit(registry.AddCounter(kBySource, kBySourceHelp, {{"source", "local_cache_hit"}})),
+      prompt_tokens_cached(
+          registry.AddCounter("quire:prompt_tokens_cached", "Prompt tokens that were not computed.")),
+      prefix_cache_queries(
+          registry.AddCounter("quire:prefix_cache_queries", "Prompt tokens looked up in the prefix cache.")),
+      prefix_cache_hits(
+          registry.AddCounter("quire:prefix_cache_hits", "Prompt tokens found in the prefix cache.")),
       generation_tokens(registry.AddCounter("quire:generation_tokens", "Tokens sampled.")),
       finished_stop(registry.AddCounter(kSuccess, kSuccessHelp, Reason("stop"))),
       finished_length(registry.AddCounter(kSuccess, kSuccessHelp, Reason("length"))),
@@ -89,9 +101,19 @@ EngineMetrics::EngineMetrics(const std::string& model_name, int64_t max_context)
 void EngineMetrics::SetKvUsage(const KvUsage& usage) {
   kv_bytes_total.Set(static_cast<double>(usage.total));
   kv_bytes_free.Set(static_cast<double>(usage.free));
+  kv_bytes_cached.Set(static_cast<double>(usage.cached));
   kv_bytes_used.Set(static_cast<double>(usage.used));
   kv_bytes_waste.Set(static_cast<double>(usage.used - usage.filled));
   kv_cache_usage.Set(static_cast<double>(usage.used) / static_cast<double>(usage.total));
+}
+
+void EngineMetrics::CountPrompt(int64_t prompt, int64_t cached) {
+  prompt_tokens.Add(static_cast<double>(prompt));
+  prompt_tokens_computed.Add(static_cast<double>(prompt - cached));
+  prompt_tokens_hit.Add(static_cast<double>(cached));
+  prompt_tokens_cached.Add(static_cast<double>(cached));
+  prefix_cache_queries.Add(static_cast<double>(prompt));
+  prefix_cache_hits.Add(static_cast<double>(cached));
 }
 
 }  // namespace quire

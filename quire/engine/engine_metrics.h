@@ -16,6 +16,8 @@ struct EngineMetrics {
   EngineMetrics(const std::string& model_name, int64_t max_context);
 
   void SetKvUsage(const KvUsage& usage);
+  // A prompt is complete; `cached` of its tokens were found in the prefix cache.
+  void CountPrompt(int64_t prompt, int64_t cached);
 
   MetricsRegistry registry;
 
@@ -24,10 +26,16 @@ struct EngineMetrics {
   Gauge& kv_cache_usage;  // 0..1
   Gauge& kv_bytes_total;
   Gauge& kv_bytes_free;
+  Gauge& kv_bytes_cached;
   Gauge& kv_bytes_used;
   Gauge& kv_bytes_waste;
   Counter& preemptions;
   Counter& prompt_tokens;
+  Counter& prompt_tokens_computed;  // prompt_tokens_by_source{source=...}
+  Counter& prompt_tokens_hit;
+  Counter& prompt_tokens_cached;
+  Counter& prefix_cache_queries;  // in tokens
+  Counter& prefix_cache_hits;
   Counter& generation_tokens;
   Counter& finished_stop;  // request_success{finished_reason=...}
   Counter& finished_length;

@@ -24,7 +24,13 @@ struct Load {
 Request RandomRequest(std::mt19937& random, int64_t room, int max_samples, uint64_t seed) {
   Request request;
   const int64_t prompt = 1 + random() % (room / 2);
-  for (int64_t i = 0; i < prompt; ++i) request.prompt.push_back(static_cast<Token>(random() % 61));
+  // Most begin like others: one of three texts, up to some point, or all the way.
+  const auto text = static_cast<int64_t>(random() % 3);
+  const int64_t shared = random() % 3 == 0 ? 0 : random() % 3 == 0 ? prompt : random() % (prompt + 1);
+  for (int64_t i = 0; i < prompt; ++i) {
+    request.prompt.push_back(static_cast<Token>(i < shared ? (i * 7 + text * 13) % 61 : random() % 61));
+  }
+  if (random() % 4 == 0) request.cache_salt = "other";
   SamplingParams& params = request.sampling;
   params.max_tokens = 1 + random() % (room - prompt);
   params.temperature = random() % 3 == 0 ? 0 : 0.5 + static_cast<double>(random() % 100) / 100;
@@ -55,8 +61,13 @@ void CheckLoad(const HashModel& model, const Load& load) {
   }
 }
 
-// One random world. Returns the preemptions it saw.
-double RunWorld(uint32_t seed, const std::string& scheduling) {
+struct Seen {
+  double preemptions = 0;
+  double cached = 0;  // prompt tokens
+};
+
+// One random world. Adds what it saw.
+void RunWorld(uint32_t seed, const std::string& scheduling, Seen& seen) {
   SCOPED_TRACE(testing::Message() << "world " << seed << " " << scheduling);
   std::mt19937 random(seed);
   HashModelOptions model_options;
@@ -64,10 +75,11 @@ double RunWorld(uint32_t seed, const std::string& scheduling) {
   if (seed % 3 == 2) model_options.windows = {20, 0, 20, 20};
   HashModel model(model_options);
   const int64_t groups = std::ssize(model.kv_layout().groups());
-  const int64_t pages = (8 + random() % 8) * groups;
+  const int64_t pages = (8 + random() % (seed % 4 == 3 ? 40 : 8)) * groups;
   EngineOptions options{.max_step_tokens = static_cast<int64_t>(1 + random() % 40),
                         .max_sequences = static_cast<int64_t>(3 + random() % 12),
-                        .scheduling = scheduling};
+                        .scheduling = scheduling,
+                        .prefix_caching = seed % 5 != 0};
   ThreadPool pool(1);
   ManualClock clock;
   auto engine = Engine::Create(model, nullptr, model.MakeCache(pages), pool, options, clock).value();
@@ -82,7 +94,7 @@ double RunWorld(uint32_t seed, const std::string& scheduling) {
   int step = 0;
   for (; step < 200 || busy; ++step) {
     EXPECT_LT(step, 30000) << "somebody starves";
-    if (step >= 30000) return 0;
+    if (step >= 30000) return;
     for (Load& load : loads) {
       if (load.arrives == step) load.id = engine->Submit(load.request, load.sink).value();
       if (load.cancelled == step) engine->Cancel(load.id);
@@ -90,23 +102,25 @@ double RunWorld(uint32_t seed, const std::string& scheduling) {
     busy = engine->Step();
     clock.Advance(std::chrono::milliseconds(20));
     const KvUsage usage = engine->kv_usage();
-    EXPECT_EQ(usage.used + usage.free, usage.total);
+    EXPECT_EQ(usage.used + usage.cached + usage.free, usage.total);
     EXPECT_LE(usage.filled, usage.used);
   }
-  EXPECT_EQ(engine->kv_usage().free, engine->kv_usage().total) << "pages leaked";
+  EXPECT_EQ(engine->kv_usage().used, 0) << "pages leaked";
   EXPECT_EQ(engine->kv_usage().filled, 0);
   for (const Load& load : loads) CheckLoad(model, load);
-  return engine->metrics().preemptions.value();
+  seen.preemptions += engine->metrics().preemptions.value();
+  seen.cached += engine->metrics().prompt_tokens_cached.value();
 }
 
 TEST(EngineProperties, RandomLoadsOnTinyPools) {
   const char* const policies[] = {"fcfs", "priority:age_s=1,preempt=1", "fair", "mlfq:quantum=8,age_s=1",
                                   "spf"};
-  double preemptions = 0;
+  Seen seen;
   for (uint32_t seed = 0; seed < 300 && !testing::Test::HasFatalFailure(); ++seed) {
-    preemptions += RunWorld(seed, policies[seed / 3 % std::size(policies)]);
+    RunWorld(seed, policies[seed / 3 % std::size(policies)], seen);
   }
-  EXPECT_GT(preemptions, 300) << "the pools were too large to test anything";
+  EXPECT_GT(seen.preemptions, 300) << "the pools were too large to test anything";
+  EXPECT_GT(seen.cached, 4000) << "too little was shared to test anything";
 }
 
 // A stream of short requests never keeps a long one from ending, and the other way round.

@@ -67,7 +67,7 @@ class EngineTest : public testing::Test {
     }
     return steps;
   }
-  void ExpectAllFree() { EXPECT_EQ(engine_->kv_usage().free, engine_->kv_usage().total); }
+  void ExpectNoneUsed() { EXPECT_EQ(engine_->kv_usage().used, 0); }
 
   ThreadPool pool_{2};
   ManualClock clock_;
@@ -85,7 +85,7 @@ TEST_F(EngineTest, GeneratesWhatTheModelSays) {
   EXPECT_EQ(a->reason(), FinishReason::kLength);
   EXPECT_EQ(a->at(0).events, 30);
   EXPECT_EQ(a->at(0).last->prompt_tokens, 20);
-  ExpectAllFree();
+  ExpectNoneUsed();
 }
 
 TEST_F(EngineTest, StepsAreAtMostTheBudgetAndDecodesGoFirst) {
@@ -156,7 +156,7 @@ TEST_F(EngineTest, SamplesShareThePromptAndDrawForThemselves) {
   EXPECT_EQ(computed, 37 + 4 * 19);
   // Two full pages are shared; each sample has its own tail of 37 + 19 tokens.
   EXPECT_EQ(peak, static_cast<int64_t>((2 + 4 * 2) * model_->kv_layout().page_bytes()));
-  ExpectAllFree();
+  ExpectNoneUsed();
 }
 
 TEST_F(EngineTest, WhenPagesRunOutTheYoungestIsPreemptedAndNobodyNotices) {
@@ -167,7 +167,7 @@ TEST_F(EngineTest, WhenPagesRunOutTheYoungestIsPreemptedAndNobodyNotices) {
   EXPECT_EQ(a->at(0).tokens, ExpectedTokens(*model_, old_one, 0, 60));
   EXPECT_EQ(b->at(0).tokens, ExpectedTokens(*model_, young, 0, 60));
   EXPECT_GE(engine_->metrics().preemptions.value(), 1);
-  ExpectAllFree();
+  ExpectNoneUsed();
 }
 
 TEST_F(EngineTest, PreemptedSamplesContinueWithTheSameTokens) {
@@ -277,7 +277,7 @@ TEST_F(EngineTest, CancelFreesThePagesWithinAStep) {
   engine_->Cancel(id);
   engine_->Cancel(id);
   engine_->Step();
-  ExpectAllFree();
+  ExpectNoneUsed();
   EXPECT_EQ(sink->reason(), FinishReason::kCancelled);
   EXPECT_EQ(sink->at(0).tokens.size(), 5u);
   engine_->Cancel(id);  // long gone
@@ -296,7 +296,7 @@ TEST_F(EngineTest, CancelEndsSamplesThatHaveNotForkedYet) {
   Run();
   ASSERT_TRUE(sink->finished(3));
   for (int i = 0; i < 3; ++i) EXPECT_EQ(sink->reason(i), FinishReason::kCancelled);
-  ExpectAllFree();
+  ExpectNoneUsed();
 }
 
 TEST_F(EngineTest, AStepThatThrowsFailsItsRequestsOnly) {
@@ -315,7 +315,7 @@ TEST_F(EngineTest, AStepThatThrowsFailsItsRequestsOnly) {
   EXPECT_THAT(doomed->at(1).last->error->message, HasSubstr("the lamp went out"));
   EXPECT_EQ(doomed->at(0).tokens.size(), 2u);
   EXPECT_EQ(later->at(0).tokens, ExpectedTokens(*model_, Greedy(6, 10), 0, 10));
-  ExpectAllFree();
+  ExpectNoneUsed();
 }
 
 TEST_F(EngineTest, LogitsThatAreNotNumbersFailTheirRequestOnly) {
@@ -333,7 +333,7 @@ TEST_F(EngineTest, LogitsThatAreNotNumbersFailTheirRequestOnly) {
     EXPECT_EQ(doomed->at(0).tokens.size(), 3u);
     EXPECT_EQ(other->reason(), FinishReason::kLength);
     EXPECT_EQ(engine_->metrics().corrupted_requests.value(), 1);
-    ExpectAllFree();
+    ExpectNoneUsed();
   }
 }
 
@@ -347,7 +347,7 @@ TEST_F(EngineTest, ASinkThatThrowsLosesItsRequestOnly) {
   const auto other = Submit(Greedy(6, 10, 2));
   EXPECT_LT(Run(), 15);
   EXPECT_EQ(other->reason(), FinishReason::kLength);
-  ExpectAllFree();
+  ExpectNoneUsed();
 }
 
 // log p(token | prefix), computed in the plain way.

@@ -48,6 +48,7 @@ OutputEvent FinishEvent(const Sequence& sequence, int sample, FinishReason reaso
   event.index = sample;
   event.finish = reason;
   event.prompt_tokens = sequence.owner->prompt_tokens();
+  event.cached_tokens = sequence.cached;
   event.output_tokens = sequence.output_tokens();
   event.error = std::move(error);
   return event;
@@ -63,6 +64,7 @@ OutputEvent AppendToken(Sequence& sequence, SampledToken sampled, const Tokenize
   event.index = sequence.sample;
   event.tokens = {sampled.token};
   event.prompt_tokens = owner.prompt_tokens();
+  event.cached_tokens = sequence.cached;
   event.output_tokens = sequence.output_tokens();
   if (owner.request.sampling.logprobs) event.logprobs.push_back(std::move(sampled.logprobs));
 

@@ -44,6 +44,8 @@ struct Request {
   SamplingParams sampling;
   int priority = 0;    // lower runs earlier where the policy looks at it
   std::string tenant;  // whose request it is, for policies that share fairly
+  // Cached prefixes are shared among requests of equal salt only: others can neither use nor time them.
+  std::string cache_salt;
 };
 
 }  // namespace quire

@@ -6,8 +6,10 @@
 #include "quire/base/check.h"
 
 // Invariants:
-// - Waiting sequences hold no pages, so when nobody runs the whole pool is free and the first of the waiting
-//   fits: Submit refused everything that does not fit alone.
+// - Waiting sequences hold no pages, so when nobody runs the whole pool is available and the first of the
+//   waiting fits: Submit refused everything that does not fit alone.
+// - What a sequence has computed was found good, so all of it may be shared: `computed` moves in Commit only,
+//   and in Match.
 // - A sequence takes pages only from those behind it in the policy's order, so the first always makes
 //   progress; one that cannot take any keeps its pages and sits the step out until it is preempted or pages
 //   come free. Together: a step with anybody running computes at least one token.
@@ -53,7 +55,7 @@ StepOrder Scheduler::Order(TimePoint now) {
   StepOrder order = policy_->Order(waiting, running,
                                    {.now_s = Seconds(now.time_since_epoch()),
                                     .tokens = limits_.step_tokens,
-                                    .free_pages = cache_.pool().free_pages(),
+                                    .free_pages = cache_.available_pages(),
                                     .free_sequences = FreePlaces()});
   QUIRE_CHECK(order.waiting.size() == waiting.size() && order.running.size() == running.size());
   return order;
@@ -83,24 +85,39 @@ int64_t Scheduler::PagesDue(const Sequence& sequence) const {
          sequence.forks_due * std::ssize(cache_.layout().groups());
 }
 
-// A sequence comes in when the pages for all its tokens are free beside what the running ones need for theirs
-// and a page more for each to grow into: less would have it preempted at once.
+// A sequence comes in when the pages for all its tokens are available beside what the running ones need for
+// theirs and a page more for each to grow into: less would have it preempted at once.
 void Scheduler::Admit(const StepOrder& order) {
   const int64_t page_to_grow = std::ssize(cache_.layout().groups());
   int64_t places = FreePlaces();
-  int64_t pages = cache_.pool().free_pages();
-  for (const auto& sequence : running_) pages -= PagesDue(*sequence) + page_to_grow;
+  int64_t promised = 0;
+  for (const auto& sequence : running_) promised += PagesDue(*sequence) + page_to_grow;
 
   for (int i : order.waiting) {
     Sequence& next = *waiting_[i];
+    if (next.places() > places && !running_.empty()) break;
+    Match(next);
     const int64_t due = PagesDue(next);
-    const bool fits = next.places() <= places && due <= pages;
-    if (!fits && !running_.empty()) break;
+    if (promised + due > cache_.available_pages() && !running_.empty()) {
+      ReleasePages(next);
+      break;
+    }
     places -= next.places();
-    pages -= due + page_to_grow;
+    promised += due + page_to_grow;
     running_.push_back(std::move(waiting_[i]));
   }
   std::erase(waiting_, nullptr);
+}
+
+// Goes on from what is cached of the sequence's tokens. The last one is computed in any case: its logits are
+// wanted, and all of them where the prompt's log-probabilities are.
+void Scheduler::Match(Sequence& sequence) {
+  if (!limits_.prefix_caching || sequence.tokens_due() == 1 || sequence.owner->wants_prompt_logprobs())
+    return;
+  const auto all_but_last = std::span(sequence.tokens).first(sequence.tokens.size() - 1);
+  const int64_t gained = cache_.Match(sequence.pages, sequence.owner->request.cache_salt, all_but_last);
+  sequence.computed += gained;
+  if (sequence.preemptions == 0) sequence.cached += gained;
 }
 
 void Scheduler::Grow() {
@@ -111,6 +128,7 @@ void Scheduler::Grow() {
     for (size_t i = 0; i < running_.size() && step_tokens > 0; ++i) {
       Sequence& sequence = *running_[i];
       if (sequence.scheduled > 0 || (sequence.tokens_due() > 1) != prompts) continue;
+      Match(sequence);
       const int64_t tokens = std::min(sequence.tokens_due(), step_tokens);
       cache_.TrimWindows(sequence.pages, sequence.computed);
       Verdict verdict = cache_.Reserve(sequence.pages, tokens);
@@ -160,10 +178,32 @@ PlannedStep Scheduler::Pack() {
 
 // -- Lives of sequences -------------------------------------------------------------------------------------
 
+void Scheduler::Commit(Sequence& sequence) {
+  sequence.computed += sequence.scheduled;
+  sequence.scheduled = 0;
+  if (!limits_.prefix_caching) return;
+  const auto computed = std::span(sequence.tokens).first(sequence.computed);
+  cache_.Publish(sequence.pages, sequence.owner->request.cache_salt, computed);
+  if (sequence.computed == sequence.owner->prompt_tokens()) {
+    cache_.ExpectReturn(sequence.pages, sequence.computed);
+  }
+}
+
+// What it has computed stays cached.
+void Scheduler::ReleasePages(Sequence& sequence) {
+  if (limits_.prefix_caching) {
+    const auto computed = std::span(sequence.tokens).first(sequence.computed);
+    cache_.Release(sequence.pages, sequence.owner->request.cache_salt, computed);
+  } else {
+    cache_.Release(sequence.pages);
+  }
+  sequence.computed = 0;
+  sequence.scheduled = 0;
+  if (!sequence.first_step) sequence.cached = 0;
+}
+
 void Scheduler::Preempt(std::unique_ptr<Sequence> sequence) {
-  cache_.Release(sequence->pages);
-  sequence->computed = 0;
-  sequence->scheduled = 0;
+  ReleasePages(*sequence);
   ++sequence->preemptions;
   ++preemptions_;
   waiting_.push_back(std::move(sequence));
@@ -183,7 +223,7 @@ Sequence& Scheduler::Fork(Sequence& parent) {
 
 void Scheduler::Remove(Sequence& sequence) {
   policy_->Finished(FactsOf(sequence));
-  cache_.Release(sequence.pages);
+  ReleasePages(sequence);
   const auto is_it = [&](const std::unique_ptr<Sequence>& s) { return s.get() == &sequence; };
   if (std::erase_if(running_, is_it) == 0) std::erase_if(waiting_, is_it);
 }

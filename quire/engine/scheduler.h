@@ -1,6 +1,7 @@
 // Decides who computes what in the next step. Plan is four verbs: Admit takes waiting sequences in, in the
-// policy's order; Grow reserves pages for one token of everybody who decodes and then for prompt chunks;
-// Reclaim preempts from the end of the order when pages run out; Pack writes the step plan.
+// policy's order, on what is cached of them; Grow reserves pages for one token of everybody who decodes and
+// then for prompt chunks; Reclaim preempts from the end of the order when pages run out; Pack writes the step
+// plan.
 #ifndef QUIRE_ENGINE_SCHEDULER_H_
 #define QUIRE_ENGINE_SCHEDULER_H_
 
@@ -27,6 +28,7 @@ class Scheduler {
   struct Limits {
     int64_t step_tokens = 0;
     int64_t sequences = 0;  // that run at once
+    bool prefix_caching = true;
   };
   Scheduler(PageCache cache, std::unique_ptr<SchedulingPolicy> policy, Limits limits);
 
@@ -34,6 +36,8 @@ class Scheduler {
   void Add(std::unique_ptr<Sequence> sequence);
   // The step to take now; empty only when nobody is here. Its pointers are good until the next call.
   PlannedStep Plan(TimePoint now);
+  // The step has computed what it planned for the sequence: others can share it from now on.
+  void Commit(Sequence& sequence);
   // A further sample of a running sequence, sharing its pages. REQUIRES: parent.forks_due > 0.
   Sequence& Fork(Sequence& parent);
   // Releases the pages and forgets the sequence.
@@ -54,6 +58,8 @@ class Scheduler {
   PlannedStep Pack();
 
   void LineUp(const StepOrder& order);
+  void Match(Sequence& sequence);
+  void ReleasePages(Sequence& sequence);
   void Preempt(std::unique_ptr<Sequence> sequence);
   SequenceFacts FactsOf(const Sequence& sequence) const;
   int64_t PagesDue(const Sequence& sequence) const;

@@ -44,6 +44,7 @@ struct Sequence {
   std::vector<Token> tokens;  // prompt and output
   int64_t computed = 0;       // tokens whose K and V are in the pages
   int64_t scheduled = 0;      // tokens that this step computes
+  int64_t cached = 0;         // prompt tokens that others had computed for it
   PageTable pages;
 
   TokenCounts seen;

@@ -37,6 +37,7 @@ struct OutputEvent {
   std::optional<std::string> stop_string;  // the stop string that ended it
   std::optional<Token> stop_token;         // the stop token that ended it
   int64_t prompt_tokens = 0;               // of the request, for usage
+  int64_t cached_tokens = 0;               // of the prompt: were not computed, but found in the prefix cache
   int64_t output_tokens = 0;               // of this sample, so far
   std::optional<Error> error;              // with FinishReason::kError
 };

@@ -8,14 +8,28 @@
 
 // Invariants:
 // - A table holds one reference to each of its pages, and every group has a page (or kNoPage, when it left
-//   the window) for each of its positions.
+//   the window) for each of its positions. In a group with a window the kNoPage are in front.
 // - A page with more than one reference is never written: whoever writes into a shared page copies it first.
 //   Only the last, partly filled page of a table can be both shared and about to be written.
+// - The index has one reference to each of its pages; a page with no other one is idle. A table that holds a
+//   node has, in groups of full attention, the very pages of that node and of all above it.
 
 namespace quire {
+namespace {
+
+std::vector<int64_t> Windows(const KvLayout& layout) {
+  std::vector<int64_t> windows;
+  for (const LayerGroup& group : layout.groups()) windows.push_back(group.window);
+  return windows;
+}
+
+}  // namespace
 
 PageCache::PageCache(KvLayout layout, PagePool pool)
-    : layout_(std::move(layout)), pool_(std::move(pool)), filled_(pool_.pages(), 0) {
+    : layout_(std::move(layout)),
+      pool_(std::move(pool)),
+      index_(pool_.pages(), Windows(layout_), layout_.page_tokens()),
+      filled_(pool_.pages(), 0) {
   QUIRE_CHECK(pool_.page_bytes() == layout_.page_bytes());
 }
 
@@ -23,28 +37,70 @@ int64_t PageCache::PageCount(int64_t tokens) const {
   return (tokens + layout_.page_tokens() - 1) / layout_.page_tokens();
 }
 
+// The first page of the group that a query at `position` sees.
+int64_t PageCache::FirstVisiblePage(size_t group, int64_t position) const {
+  const int64_t window = layout_.groups()[group].window;
+  return window == 0 ? 0 : std::max<int64_t>(0, position - window + 1) / layout_.page_tokens();
+}
+
 bool PageCache::WritesIntoSharedPage(const PageTable& table, size_t group) const {
   return table.tokens % layout_.page_tokens() != 0 && pool_.RefCount(table.groups[group].back()) > 1;
 }
 
+// -- Single pages -------------------------------------------------------------------------------------------
+
 PageId PageCache::TakePage() {
   const std::optional<PageId> page = pool_.Allocate();
   QUIRE_CHECK(page.has_value());
+  index_.Forget(*page);
   return *page;
+}
+
+// A further reference to a page of the index.
+void PageCache::SharePage(PageTable& table, PageId page) {
+  if (pool_.RefCount(page) == 1) {
+    index_.SetIdle(page, false);
+    filled_slots_ += filled_[page];
+  }
+  pool_.AddRef(page);
+  ++table.pages_held;
 }
 
 void PageCache::DropPage(PageTable& table, PageId& page) {
   if (page == kNoPage) return;
   if (pool_.RefCount(page) == 1) SetFilled(page, 0);
   pool_.Release(page);
+  if (pool_.RefCount(page) == 1 && index_.Holds(page)) {
+    index_.SetIdle(page, true);
+    filled_slots_ -= filled_[page];
+  }
   page = kNoPage;
   --table.pages_held;
+}
+
+// What was dropped before is a run of kNoPage at the front, so going backwards meets each page once.
+void PageCache::DropPagesBefore(PageTable& table, size_t group, int64_t index) {
+  std::vector<PageId>& pages = table.groups[group];
+  for (int64_t i = std::min(index, std::ssize(pages)) - 1; i >= 0 && pages[i] != kNoPage; --i) {
+    DropPage(table, pages[i]);
+  }
 }
 
 void PageCache::SetFilled(PageId page, int32_t slots) {
   filled_slots_ += slots - filled_[page];
   filled_[page] = slots;
 }
+
+// Releases the index's reference to what it dropped.
+void PageCache::GiveUp() {
+  for (const PageId page : dropped_) {
+    if (pool_.RefCount(page) == 1) filled_[page] = 0;
+    pool_.Release(page);
+  }
+  dropped_.clear();
+}
+
+// -- Reserve and Release ------------------------------------------------------------------------------------
 
 int64_t PageCache::PagesToReserve(const PageTable& table, int64_t tokens) const {
   const int64_t fresh = PageCount(table.tokens + tokens) - PageCount(table.tokens);
@@ -55,6 +111,17 @@ int64_t PageCache::PagesToReserve(const PageTable& table, int64_t tokens) const 
   return pages;
 }
 
+// Instead of being copied, the page that is about to be written leaves the index, where it is shared with
+// nobody else. So a sequence that is alone in the pool always has room to go on from a hit.
+void PageCache::DisownTail(const PageTable& table) {
+  for (size_t g = 0; g < table.groups.size(); ++g) {
+    if (!WritesIntoSharedPage(table, g)) continue;
+    const PageId page = table.groups[g].back();
+    if (pool_.RefCount(page) == 2 && index_.Holds(page)) index_.Disown(page, dropped_);
+    GiveUp();
+  }
+}
+
 Verdict PageCache::Reserve(PageTable& table, int64_t tokens) {
   QUIRE_CHECK(tokens >= 0);
   table.groups.resize(layout_.groups().size());
@@ -62,9 +129,14 @@ Verdict PageCache::Reserve(PageTable& table, int64_t tokens) {
 
   const int64_t page_tokens = layout_.page_tokens();
   const int64_t end = table.tokens + tokens;
-  if (PagesToReserve(table, tokens) > pool_.free_pages()) {
+  if (PagesToReserve(table, tokens) > available_pages()) DisownTail(table);
+  if (PagesToReserve(table, tokens) > available_pages()) {
     const int64_t fresh = (PageCount(end) - PageCount(table.tokens)) * std::ssize(table.groups);
     return table.pages_held + fresh > pool_.pages() ? Verdict::kNever : Verdict::kWait;
+  }
+  while (PagesToReserve(table, tokens) > pool_.free_pages()) {
+    index_.Evict(dropped_);
+    GiveUp();
   }
 
   for (size_t g = 0; g < table.groups.size(); ++g) {
@@ -88,14 +160,7 @@ Verdict PageCache::Reserve(PageTable& table, int64_t tokens) {
 void PageCache::TrimWindows(PageTable& table, int64_t position) {
   QUIRE_CHECK(position <= table.tokens);
   for (size_t g = 0; g < table.groups.size(); ++g) {
-    const int64_t window = layout_.groups()[g].window;
-    const int64_t first_visible = position - window + 1;
-    if (window == 0 || first_visible <= 0) continue;
-    // What was trimmed before is a run of kNoPage at the front, so going backwards meets each page once.
-    for (int64_t i = first_visible / layout_.page_tokens() - 1; i >= 0 && table.groups[g][i] != kNoPage;
-         --i) {
-      DropPage(table, table.groups[g][i]);
-    }
+    DropPagesBefore(table, g, FirstVisiblePage(g, position));
   }
 }
 
@@ -105,6 +170,7 @@ PageTable PageCache::Fork(const PageTable& table) {
       if (page != kNoPage) pool_.AddRef(page);
     }
   }
+  if (table.prefix != nullptr) index_.Hold(*table.prefix);
   return table;
 }
 
@@ -112,6 +178,7 @@ void PageCache::Release(PageTable& table) {
   for (auto& pages : table.groups) {
     for (PageId& page : pages) DropPage(table, page);
   }
+  MoveTo(table, nullptr);
   table = PageTable{};
 }
 
@@ -134,8 +201,163 @@ KvUsage PageCache::Usage() const {
   const auto page_bytes = static_cast<int64_t>(pool_.page_bytes());
   return {.total = pool_.pages() * page_bytes,
           .free = pool_.free_pages() * page_bytes,
-          .used = pool_.used_pages() * page_bytes,
+          .cached = index_.idle_pages() * page_bytes,
+          .used = (pool_.used_pages() - index_.idle_pages()) * page_bytes,
           .filled = filled_slots_ * (page_bytes / layout_.page_tokens())};
+}
+
+// -- Match --------------------------------------------------------------------------------------------------
+
+int64_t PageCache::Match(PageTable& table, std::string_view salt, std::span<const Token> tokens) {
+  table.groups.resize(layout_.groups().size());
+  if (std::ssize(tokens) <= table.tokens) return 0;
+  PrefixNode* const from = table.prefix != nullptr ? table.prefix : index_.FindRoot(salt);
+  if (from == nullptr) return 0;
+  const Hit hit = FindHit(table, *from, tokens);
+  if (hit.tokens <= table.tokens) return 0;
+  const int64_t gained = hit.tokens - table.tokens;
+  Adopt(table, from->depth, hit);
+  return gained;
+}
+
+// The longest usable hit from node `from` on, which the table has: one where every group with a window has
+// all pages that a query at its end sees.
+PageCache::Hit PageCache::FindHit(const PageTable& table, PrefixNode& from,
+                                  std::span<const Token> tokens) const {
+  const int64_t page_tokens = layout_.page_tokens();
+  // By group: no page is missing from here on.
+  std::vector<int64_t> whole_from(table.groups.size(), 0);
+  for (size_t g = 0; g < whole_from.size(); ++g) {
+    if (layout_.groups()[g].window == 0) continue;
+    whole_from[g] = from.depth;
+    while (whole_from[g] > 0 && table.groups[g][whole_from[g] - 1] != kNoPage) --whole_from[g];
+  }
+  const auto usable = [&](int64_t end) {
+    for (size_t g = 0; g < whole_from.size(); ++g) {
+      const int64_t window = layout_.groups()[g].window;
+      if (window > 0 && whole_from[g] * page_tokens > std::max<int64_t>(0, end - window + 1)) return false;
+    }
+    return true;
+  };
+
+  Hit hit;
+  size_t used = 0;  // of the path
+  for (PrefixNode* node = &from;;) {
+    const int64_t begin = node->depth * page_tokens;
+    const PrefixIndex::Step step = index_.Longest(*node, tokens.subspan(begin));
+    if (step.node == nullptr) break;
+    hit.path.push_back(step);
+    for (size_t g = 0; g < whole_from.size(); ++g) {
+      if (step.node->state[g] == kNoPage) whole_from[g] = step.node->depth;
+    }
+    if (usable(begin + step.tokens)) {
+      hit.tokens = begin + step.tokens;
+      used = hit.path.size();
+    }
+    if (step.tokens < page_tokens) break;
+    node = step.node;
+  }
+  hit.path.resize(used);
+  return hit;
+}
+
+// Shares the pages of the hit behind the first `kept_pages` of the table.
+void PageCache::Adopt(PageTable& table, int64_t kept_pages, const Hit& hit) {
+  for (size_t g = 0; g < table.groups.size(); ++g) {
+    std::vector<PageId>& pages = table.groups[g];
+    for (; std::ssize(pages) > kept_pages; pages.pop_back()) DropPage(table, pages.back());
+    const int64_t first_visible = FirstVisiblePage(g, hit.tokens);
+    DropPagesBefore(table, g, first_visible);
+    for (const PrefixIndex::Step& step : hit.path) {
+      const bool visible = std::ssize(pages) >= first_visible;
+      const PageId page = visible ? step.node->state[g] : kNoPage;
+      if (page != kNoPage) {
+        SharePage(table, page);
+        index_.Expect(page);
+      }
+      pages.push_back(page);
+    }
+  }
+  table.tokens = hit.tokens;
+  PrefixNode* node = table.prefix;
+  for (const PrefixIndex::Step& step : hit.path) {
+    index_.Touch(*step.node);
+    if (step.tokens == layout_.page_tokens()) node = step.node;
+  }
+  MoveTo(table, node);
+}
+
+// -- Publish ------------------------------------------------------------------------------------------------
+
+void PageCache::Publish(PageTable& table, std::string_view salt, std::span<const Token> tokens) {
+  QUIRE_CHECK(std::ssize(tokens) <= table.tokens);
+  const int64_t page_tokens = layout_.page_tokens();
+  int64_t index = table.prefix != nullptr ? table.prefix->depth : 0;
+  if ((index + 1) * page_tokens > std::ssize(tokens)) return;
+  PrefixNode* node = table.prefix != nullptr ? table.prefix : index_.MakeRoot(salt);
+  for (; (index + 1) * page_tokens <= std::ssize(tokens); ++index) {
+    node = &index_.Put(*node, tokens.subspan(index * page_tokens, page_tokens), dropped_);
+    GiveUp();
+    PublishPage(table, *node, index, true);
+  }
+  MoveTo(table, node);
+}
+
+// Gives the node what it lacks of the table's state at page `index`, and, if the page is full, shares the
+// rest.
+void PageCache::PublishPage(PageTable& table, PrefixNode& node, int64_t index, bool full) {
+  for (size_t g = 0; g < table.groups.size(); ++g) {
+    PageId& own = table.groups[g][index];
+    const PageId published = node.state[g];
+    if (own == kNoPage || own == published) continue;
+    if (published == kNoPage) {
+      index_.Attach(node, g, own);
+      pool_.AddRef(own);
+    } else if (full) {
+      if (index_.expected(own)) index_.Expect(published);
+      DropPage(table, own);
+      SharePage(table, published);
+      own = published;
+    }
+  }
+}
+
+void PageCache::Release(PageTable& table, std::string_view salt, std::span<const Token> tokens) {
+  Publish(table, salt, tokens);
+  const int64_t page_tokens = layout_.page_tokens(), tail = std::ssize(tokens) % page_tokens;
+  if (tail > 0) {
+    PrefixNode& last = table.prefix != nullptr ? *table.prefix : *index_.MakeRoot(salt);
+    PrefixNode& node = index_.Put(last, tokens.last(tail), dropped_);
+    GiveUp();
+    if (std::ssize(node.tokens) == tail) PublishPage(table, node, last.depth, false);
+    index_.Touch(node);
+  }
+  ExpectReturn(table, std::ssize(tokens));
+  Release(table);
+}
+
+// From anywhere on the page before `position`, too.
+void PageCache::ExpectReturn(const PageTable& table, int64_t position) {
+  position = std::max<int64_t>(0, position - layout_.page_tokens());
+  for (size_t g = 0; g < table.groups.size(); ++g) {
+    if (layout_.groups()[g].window == 0) continue;
+    const int64_t first = FirstVisiblePage(g, position);
+    for (const PrefixNode* node = table.prefix; node != nullptr && node->depth > first; node = node->parent) {
+      if (node->state[g] != kNoPage) index_.Expect(node->state[g]);
+    }
+    const int64_t unpublished = table.prefix != nullptr ? table.prefix->depth : 0;
+    for (int64_t i = unpublished; i < std::ssize(table.groups[g]); ++i) {
+      if (table.groups[g][i] != kNoPage) index_.Expect(table.groups[g][i]);
+    }
+  }
+}
+
+// The table holds `node` from now on, or none.
+void PageCache::MoveTo(PageTable& table, PrefixNode* node) {
+  if (node == table.prefix) return;
+  if (node != nullptr) index_.Hold(*node);
+  if (table.prefix != nullptr) index_.LetGo(*table.prefix);
+  table.prefix = node;
 }
 
 }  // namespace quire

@@ -1,16 +1,29 @@
-// The one way to page memory: reserves pages for the tokens a sequence is about to compute, shares them
-// between forks with copy on write, and takes them back. Running out is a verdict, not an error.
+// The one way to page memory: finds pages that hold the beginning of a sequence already, reserves pages for
+// the tokens it is about to compute, publishes what it has computed, and takes pages back. Pages are shared
+// with copy on write. Running out is a verdict, not an error.
+//
+//   cache.Match(table, salt, tokens);                       table.tokens of them need no computing
+//   cache.Reserve(table, n);                                ... compute n tokens ...
+//   cache.Publish(table, salt, tokens.first(computed));     others can match them now
+//   cache.Release(table, salt, tokens.first(computed));     the pages stay cached until somebody needs the
+//   room
+//
+// Without Match, Publish and the salted Release nothing is ever cached.
 //
 // One owner: only the engine thread calls it.
 #ifndef QUIRE_KV_PAGE_CACHE_H_
 #define QUIRE_KV_PAGE_CACHE_H_
 
 #include <cstdint>
+#include <span>
+#include <string_view>
 #include <vector>
 
+#include "quire/base/token.h"
 #include "quire/kv/kv_layout.h"
 #include "quire/kv/page_pool.h"
 #include "quire/kv/page_table.h"
+#include "quire/kv/prefix_index.h"
 
 namespace quire {
 
@@ -20,10 +33,11 @@ enum class Verdict {
   kNever,    // more than the whole pool
 };
 
-// Where the KV bytes are. All in bytes.
+// Where the KV bytes are. All in bytes; free + cached + used = total.
 struct KvUsage {
   int64_t total = 0;
   int64_t free = 0;
+  int64_t cached = 0;  // in pages that only the prefix index holds: given up as soon as somebody needs them
   int64_t used = 0;    // in pages of live sequences, shared pages once
   int64_t filled = 0;  // the part of `used` that reserved tokens occupy; used - filled is waste
 };
@@ -35,6 +49,22 @@ class PageCache {
 
   const KvLayout& layout() const { return layout_; }
   const PagePool& pool() const { return pool_; }
+  const PrefixIndex& index() const { return index_; }
+  // Pages that Reserve can take: free ones, and cached ones that nobody uses.
+  int64_t available_pages() const { return pool_.free_pages() + index_.idle_pages(); }
+
+  // Extends the table by what is cached of `tokens` under `salt`, and returns by how many tokens; a hit may
+  // end inside a page. The table may hold the beginning of `tokens` already, published or not. With sliding
+  // windows the hit ends where all pages that its next token sees are there.
+  int64_t Match(PageTable& table, std::string_view salt, std::span<const Token> tokens);
+
+  // Lets others match the full pages of the table, which have been computed for `tokens`. Where somebody else
+  // published the same tokens before, the table shares those pages from now on and its own are free.
+  void Publish(PageTable& table, std::string_view salt, std::span<const Token> tokens);
+
+  // A later request is likely to go on from `position`: of the sliding windows, the pages that are needed for
+  // that stay cached longer than those of the way there. REQUIRES: the table was published up to there.
+  void ExpectReturn(const PageTable& table, int64_t position);
 
   // Makes positions [table.tokens, table.tokens + tokens) writable: appends pages to every group, and gives
   // the sequence its own copy of a shared page that it is about to write into. All or nothing. A granted
@@ -47,30 +77,48 @@ class PageCache {
   // A second sequence over the same tokens, sharing every page (parallel sampling, n > 1).
   PageTable Fork(const PageTable& table);
 
-  // Returns all pages; the table is empty afterwards.
+  // Returns all pages; the table is empty afterwards. The second publishes first, to the last of `tokens`.
   void Release(PageTable& table);
+  void Release(PageTable& table, std::string_view salt, std::span<const Token> tokens);
 
   // Pages a fresh sequence of `tokens` tokens needs at its largest moment, when prompts are computed in
   // chunks of at most `chunk_tokens`.
   int64_t PagesFor(int64_t tokens, int64_t chunk_tokens) const;
 
-  // Pages that Reserve(table, tokens) would take from the pool.
+  // Pages that Reserve(table, tokens) would take of the available ones.
   int64_t PagesToReserve(const PageTable& table, int64_t tokens) const;
 
   // Usage over all live tables.
   KvUsage Usage() const;
 
  private:
+  struct Hit {
+    std::vector<PrefixIndex::Step> path;  // from where the table's node ends
+    int64_t tokens = 0;
+  };
+
   int64_t PageCount(int64_t tokens) const;
+  int64_t FirstVisiblePage(size_t group, int64_t position) const;
   bool WritesIntoSharedPage(const PageTable& table, size_t group) const;
+  Hit FindHit(const PageTable& table, PrefixNode& from, std::span<const Token> tokens) const;
+  void Adopt(PageTable& table, int64_t kept_pages, const Hit& hit);
+  void PublishPage(PageTable& table, PrefixNode& node, int64_t index, bool full);
+  void MoveTo(PageTable& table, PrefixNode* node);
+  void DisownTail(const PageTable& table);
+  void GiveUp();
+
   PageId TakePage();
+  void SharePage(PageTable& table, PageId page);
   void DropPage(PageTable& table, PageId& page);
+  void DropPagesBefore(PageTable& table, size_t group, int64_t index);
   void SetFilled(PageId page, int32_t slots);
 
   KvLayout layout_;
   PagePool pool_;
+  PrefixIndex index_;            // has one reference to each of its pages
+  std::vector<PageId> dropped_;  // by the index, whose reference is still to be released
   std::vector<int32_t> filled_;  // by page: slots that hold a reserved token
-  int64_t filled_slots_ = 0;     // the sum of filled_
+  int64_t filled_slots_ = 0;     // the sum of filled_ over pages that are not idle
 };
 
 }  // namespace quire

@@ -11,10 +11,13 @@
 
 namespace quire {
 
+struct PrefixNode;
+
 struct PageTable {
   std::vector<std::vector<PageId>> groups;  // [group][position / page_tokens]
   int64_t tokens = 0;
-  int64_t pages_held = 0;  // over all groups, without kNoPage; shared ones too
+  int64_t pages_held = 0;        // over all groups, without kNoPage; shared ones too
+  PrefixNode* prefix = nullptr;  // the deepest node of the prefix index on its path, once it has one
 
   bool empty() const { return tokens == 0; }
 };

@@ -1,0 +1,231 @@
+#include "quire/kv/prefix_index.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "quire/base/check.h"
+
+// Invariants:
+// - A node with children holds a whole page of tokens, and no child is the beginning of a sibling.
+// - The eviction order holds every leaf without holders, and every idle page of a group with a window. So all
+//   idle pages can be had: who holds a node holds its pages of full attention and of all nodes above it, so
+//   an idle one is in a part of the tree without holders.
+// - A node without state, children and holders does not exist.
+
+namespace quire {
+namespace {
+
+bool Less(std::span<const Token> a, std::span<const Token> b) {
+  return std::ranges::lexicographical_compare(a, b);
+}
+
+int64_t Agreement(std::span<const Token> a, std::span<const Token> b) {
+  return std::ranges::mismatch(a, b).in1 - a.begin();
+}
+
+}  // namespace
+
+bool ByTokens::operator()(const PrefixNode* a, const PrefixNode* b) const {
+  return Less(a->tokens, b->tokens);
+}
+bool ByTokens::operator()(const PrefixNode* a, std::span<const Token> b) const { return Less(a->tokens, b); }
+bool ByTokens::operator()(std::span<const Token> a, const PrefixNode* b) const { return Less(a, b->tokens); }
+
+PrefixIndex::PrefixIndex(int64_t pages, std::vector<int64_t> windows, int page_tokens)
+    : windows_(std::move(windows)), page_tokens_(page_tokens), facts_(pages) {}
+
+// -- The tree -----------------------------------------------------------------------------------------------
+
+PrefixNode* PrefixIndex::FindRoot(std::string_view salt) {
+  const auto root = roots_.find(salt);
+  return root == roots_.end() ? nullptr : root->second;
+}
+
+PrefixNode* PrefixIndex::MakeRoot(std::string_view salt) {
+  if (PrefixNode* root = FindRoot(salt)) return root;
+  const auto root = roots_.emplace(salt, &NewNode(nullptr)).first;
+  root->second->salt = root->first;
+  return root->second;
+}
+
+PrefixIndex::Step PrefixIndex::Longest(PrefixNode& parent, std::span<const Token> tokens) const {
+  tokens = tokens.first(std::min(tokens.size(), page_tokens_));
+  Step best;
+  const auto consider = [&](PrefixNode* child) {
+    const int64_t agreement = Agreement(child->tokens, tokens);
+    if (agreement > best.tokens) best = {child, agreement};
+  };
+  const auto next = parent.children.lower_bound(tokens);
+  if (next != parent.children.end()) consider(*next);
+  if (next != parent.children.begin()) consider(*std::prev(next));
+  return best;
+}
+
+PrefixNode& PrefixIndex::Put(PrefixNode& parent, std::span<const Token> tokens,
+                             std::vector<PageId>& dropped) {
+  QUIRE_CHECK(!tokens.empty() && tokens.size() <= page_tokens_);
+  const Step like = Longest(parent, tokens);
+  if (like.tokens == std::ssize(tokens)) return *like.node;
+  if (like.node != nullptr && like.tokens == std::ssize(like.node->tokens)) Remove(*like.node, dropped);
+  Unsettle(parent);
+  PrefixNode& node = NewNode(&parent);
+  node.tokens.assign(tokens.begin(), tokens.end());
+  node.state.assign(windows_.size(), kNoPage);
+  parent.children.insert(&node);
+  return node;
+}
+
+PrefixNode& PrefixIndex::NewNode(PrefixNode* parent) {
+  if (unused_.empty()) {
+    unused_.push_back(&nodes_.emplace_back());
+    nodes_.back().id = static_cast<uint32_t>(nodes_.size() - 1);
+  }
+  PrefixNode& node = *unused_.back();
+  unused_.pop_back();
+  node.parent = parent;
+  node.depth = parent == nullptr ? 0 : parent->depth + 1;
+  return node;
+}
+
+void PrefixIndex::Recycle(PrefixNode& node) {
+  QUIRE_CHECK(node.children.empty() && node.holders == 0 && !node.evictable);
+  node.tokens.clear();
+  node.state.clear();
+  node.last_use = 0;
+  node.salt = {};
+  unused_.push_back(&node);
+}
+
+// The caller settles the parent.
+void PrefixIndex::Remove(PrefixNode& node, std::vector<PageId>& dropped) {
+  Unsettle(node);
+  for (const PageId page : node.state) {
+    if (page == kNoPage) continue;
+    dropped.push_back(page);
+    Detach(page);
+  }
+  node.parent->children.erase(&node);
+  Recycle(node);
+}
+
+void PrefixIndex::RemoveSubtree(PrefixNode& top, std::vector<PageId>& dropped) {
+  PrefixNode* const above = top.parent;
+  for (PrefixNode* node = &top; node != above;) {
+    while (!node->children.empty()) node = *node->children.begin();
+    PrefixNode* const parent = node->parent;
+    Remove(*node, dropped);
+    node = parent;
+  }
+  Settle(above);
+}
+
+// -- Pages --------------------------------------------------------------------------------------------------
+
+void PrefixIndex::Attach(PrefixNode& node, size_t group, PageId page) {
+  QUIRE_CHECK(node.state[group] == kNoPage && !Holds(page));
+  node.state[group] = page;
+  facts_[page].node = &node;
+  facts_[page].group = static_cast<uint32_t>(group);
+}
+
+void PrefixIndex::Detach(PageId page) {
+  if (facts_[page].idle) SetIdle(page, false);
+  facts_[page].node->state[facts_[page].group] = kNoPage;
+  facts_[page].node = nullptr;
+}
+
+void PrefixIndex::SetIdle(PageId page, bool idle) {
+  PageFacts& facts = facts_[page];
+  QUIRE_CHECK(facts.node != nullptr && facts.idle != idle);
+  if (!idle && windowed(page)) order_.Remove(FactsOfPage(page));
+  facts.idle = idle;
+  facts.idle_since = ++uses_;
+  idle_pages_ += idle ? 1 : -1;
+  if (idle && windowed(page)) order_.Insert(FactsOfPage(page));
+}
+
+void PrefixIndex::Expect(PageId page) {
+  PageFacts& facts = facts_[page];
+  const bool in_order = facts.idle && windowed(page);
+  if (in_order) order_.Remove(FactsOfPage(page));
+  facts.expected = true;
+  facts.idle_since = ++uses_;
+  if (in_order) order_.Insert(FactsOfPage(page));
+}
+
+// -- Who stays ----------------------------------------------------------------------------------------------
+
+void PrefixIndex::Hold(PrefixNode& node) {
+  Unsettle(node);
+  ++node.holders;
+}
+
+void PrefixIndex::LetGo(PrefixNode& node) {
+  QUIRE_CHECK(node.holders > 0);
+  --node.holders;
+  Touch(node);
+}
+
+void PrefixIndex::Touch(PrefixNode& node) {
+  Unsettle(node);
+  node.last_use = ++uses_;
+  Settle(&node);
+}
+
+// Puts a leaf without holders into the eviction order, or removes it, and then what is above it, when there
+// is nothing left in it.
+void PrefixIndex::Settle(PrefixNode* node) {
+  while (node->children.empty() && node->holders == 0 && !node->evictable) {
+    if (node->parent == nullptr) {
+      roots_.erase(roots_.find(node->salt));
+      return Recycle(*node);
+    }
+    if (std::ranges::any_of(node->state, [](PageId page) { return page != kNoPage; })) {
+      node->evictable = true;
+      return order_.Insert(FactsOfLeaf(*node));
+    }
+    PrefixNode* const parent = node->parent;
+    parent->children.erase(node);
+    Recycle(*node);
+    node = parent;
+  }
+}
+
+void PrefixIndex::Unsettle(PrefixNode& node) {
+  if (std::exchange(node.evictable, false)) order_.Remove(FactsOfLeaf(node));
+}
+
+EvictionFacts PrefixIndex::FactsOfPage(PageId page) const {
+  return {.expected = facts_[page].expected, .last_use = facts_[page].idle_since, .leaf = false, .id = page};
+}
+
+EvictionFacts PrefixIndex::FactsOfLeaf(const PrefixNode& node) {
+  return {.expected = true, .last_use = node.last_use, .leaf = true, .id = node.id};
+}
+
+void PrefixIndex::Evict(std::vector<PageId>& dropped) {
+  QUIRE_CHECK(!order_.empty());
+  const EvictionFacts victim = order_.Victim();
+  if (victim.leaf) {
+    PrefixNode& node = nodes_[victim.id];
+    PrefixNode& parent = *node.parent;
+    // It was used whenever what lies below it was.
+    parent.last_use = std::max(parent.last_use, node.last_use);
+    Remove(node, dropped);
+    Settle(&parent);
+  } else {
+    Disown(victim.id, dropped);
+  }
+}
+
+void PrefixIndex::Disown(PageId page, std::vector<PageId>& dropped) {
+  PrefixNode* const node = facts_[page].node;
+  if (!windowed(page)) return RemoveSubtree(*node, dropped);
+  Detach(page);
+  dropped.push_back(page);
+  // A leaf that is left without state goes.
+  Unsettle(*node);
+  Settle(node);
+}
+
+}  // namespace quire

@@ -1,0 +1,131 @@
+// What has been computed for which tokens: a tree over token sequences, one node per page of tokens, that
+// remembers the state every node's tokens leave behind (today KV pages, one per layer group). Sequences with
+// different salts live in different trees and never meet.
+//
+// A node is found by its tokens, or by the first few of them: children are ordered by their tokens, so the
+// one that agrees with a sequence the longest is beside the place where the sequence would stand.
+//
+// The index counts no references: PageCache does, and tells which pages are idle, that is, held by the index
+// alone. One owner: only the engine thread calls it.
+#ifndef QUIRE_KV_PREFIX_INDEX_H_
+#define QUIRE_KV_PREFIX_INDEX_H_
+
+#include <cstdint>
+#include <deque>
+#include <map>
+#include <set>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "quire/base/token.h"
+#include "quire/kv/eviction_order.h"
+#include "quire/kv/page_pool.h"
+
+namespace quire {
+
+struct PrefixNode;
+
+// Orders siblings by their tokens.
+struct ByTokens {
+  using is_transparent = void;
+  bool operator()(const PrefixNode* a, const PrefixNode* b) const;
+  bool operator()(const PrefixNode* a, std::span<const Token> b) const;
+  bool operator()(std::span<const Token> a, const PrefixNode* b) const;
+};
+
+// The state after a page of tokens: the page of every layer group, kNoPage where a window's page has left.
+using SeqState = std::vector<PageId>;
+
+struct PrefixNode {
+  uint32_t id = 0;
+  PrefixNode* parent = nullptr;  // null for a root
+  int64_t depth = 0;             // pages of tokens up to its end; 0 for a root
+  std::vector<Token> tokens;     // one page of them; fewer only in a leaf; none in a root
+  SeqState state;
+  std::set<PrefixNode*, ByTokens> children;  // none is the beginning of another
+  int holders = 0;                           // page tables that end at this node
+  uint64_t last_use = 0;
+  bool evictable = false;  // a leaf without holders: it is in the eviction order
+  std::string_view salt;   // of a root
+};
+
+class PrefixIndex {
+ public:
+  // For pages [0, pages) of a layout whose groups have these windows (0: full attention).
+  PrefixIndex(int64_t pages, std::vector<int64_t> windows, int page_tokens);
+  struct Step {
+    PrefixNode* node = nullptr;
+    int64_t tokens = 0;  // of the node's that agree; fewer than a page only at the end of a path
+  };
+  // The root of `salt`'s tree, or null where nothing was published under it.
+  PrefixNode* FindRoot(std::string_view salt);
+  PrefixNode* MakeRoot(std::string_view salt);
+  // The child of `parent` that agrees with `tokens` the longest; a null node when none begins like it.
+  Step Longest(PrefixNode& parent, std::span<const Token> tokens) const;
+  // The child of `parent` whose tokens are `tokens` or begin with them; a new one, without state, when there
+  // is none. A leaf that is the beginning of a new child goes; its pages are appended to `dropped`.
+  PrefixNode& Put(PrefixNode& parent, std::span<const Token> tokens, std::vector<PageId>& dropped);
+  // REQUIRES: the node has no page for the group, and the page is in no node.
+  void Attach(PrefixNode& node, size_t group, PageId page);
+
+  // A table ends at the node from now on, or no longer. A node that is held, or is above one, stays.
+  void Hold(PrefixNode& node);
+  void LetGo(PrefixNode& node);
+  void Touch(PrefixNode& node);
+
+  bool Holds(PageId page) const { return facts_[page].node != nullptr; }
+  // Whether the index alone holds the page. REQUIRES: Holds(page).
+  void SetIdle(PageId page, bool idle);
+  int64_t idle_pages() const { return idle_pages_; }
+  // A later request is likely to need the page of a sliding window, although its window has passed. Known of
+  // a page until Forget; it need not be in the index yet.
+  void Expect(PageId page);
+  bool expected(PageId page) const { return facts_[page].expected; }
+  // A page begins a new life.
+  void Forget(PageId page) { facts_[page] = {}; }
+
+  // Gives up what is needed least; its pages are appended to `dropped`. Only idle pages and what nobody
+  // holds go. REQUIRES: idle_pages() > 0.
+  void Evict(std::vector<PageId>& dropped);
+  // Gives up the page: alone where its group has a window, else with its node and all below.
+  // REQUIRES: Holds(page), and nobody holds a node from there on down.
+  void Disown(PageId page, std::vector<PageId>& dropped);
+
+  int64_t nodes() const { return std::ssize(nodes_) - std::ssize(unused_); }
+
+ private:
+  struct PageFacts {
+    PrefixNode* node = nullptr;
+    uint64_t idle_since = 0;
+    uint32_t group = 0;
+    bool idle = false;
+    bool expected = false;
+  };
+
+  PrefixNode& NewNode(PrefixNode* parent);
+  void Detach(PageId page);
+  void Recycle(PrefixNode& node);
+  void Remove(PrefixNode& node, std::vector<PageId>& dropped);
+  void RemoveSubtree(PrefixNode& node, std::vector<PageId>& dropped);
+  void Settle(PrefixNode* node);
+  void Unsettle(PrefixNode& node);
+  bool windowed(PageId page) const { return windows_[facts_[page].group] > 0; }
+  EvictionFacts FactsOfPage(PageId page) const;
+  static EvictionFacts FactsOfLeaf(const PrefixNode& node);
+
+  std::vector<int64_t> windows_;
+  size_t page_tokens_;
+  std::deque<PrefixNode> nodes_;  // stay where they are
+  std::vector<PrefixNode*> unused_;
+  std::map<std::string, PrefixNode*, std::less<>> roots_;
+  std::vector<PageFacts> facts_;  // by page
+  EvictionOrder order_;
+  uint64_t uses_ = 0;
+  int64_t idle_pages_ = 0;
+};
+
+}  // namespace quire
+
+#endif  // QUIRE_KV_PREFIX_INDEX_H_
