@@ -60,6 +60,11 @@ void RuntimeFlags::AddEngine(Flags& flags) {
              "--max-num-seqs"});
   flags.Add(
       {"--max-queue", &engine.max_queue, "N", "requests that wait before new ones get 429", {.min = 0}});
+  flags.Add({"--prefix-caching",
+             &prefix_caching,
+             "on|off",
+             "keep what was computed and share it among prompts that begin alike",
+             {.choices = {"on", "off"}}});
   flags.Add({"--scheduling", &engine.scheduling, "POLICY", "who runs first; see quire list"});
 }
 
@@ -79,6 +84,7 @@ Result<std::unique_ptr<Runtime>> RuntimeFlags::Load() const {
   QUIRE_ASSIGN(const std::string path, ResolveModel(model, ModelCacheFolder()));
   ProgressBar bar("loading " + model);
   RuntimeOptions loading = options;
+  loading.engine.prefix_caching = prefix_caching == "on";
   loading.progress = [&bar](double share) { bar.Set(share); };
   auto runtime = LoadRuntime(path, loading);
   bar.Finish();

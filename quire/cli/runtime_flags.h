@@ -14,6 +14,7 @@ namespace quire {
 struct RuntimeFlags {
   std::string model;
   RuntimeOptions options;
+  std::string prefix_caching = "on";
 
   void AddModel(Flags& flags);
   // How it computes and how much it may take: for everybody.

@@ -54,13 +54,16 @@ const char* FinishName(FinishReason reason) {
 std::string SystemFingerprint() { return "quire-" QUIRE_VERSION; }
 
 ordered_json Usage(const Answer& answer) {
-  int64_t prompt = 0, output = 0;
-  for (const PromptFacts& facts : answer.prompts) prompt += facts.token_count;
+  int64_t prompt = 0, cached = 0, output = 0;
+  for (const PromptFacts& facts : answer.prompts) {
+    prompt += facts.token_count;
+    cached += facts.cached_tokens;
+  }
   for (const Choice& choice : answer.choices) output += choice.output_tokens;
   return {{"prompt_tokens", prompt},
           {"completion_tokens", output},
           {"total_tokens", prompt + output},
-          {"prompt_tokens_details", {{"cached_tokens", 0}}}};
+          {"prompt_tokens_details", {{"cached_tokens", cached}}}};
 }
 
 ordered_json CompletionChoice(const Answer& answer, Choice& choice, bool echo) {

@@ -18,6 +18,7 @@ struct PromptFacts {
   std::string text;           // where echo wants it
   std::vector<Token> tokens;  // where the answer shows them
   int64_t token_count = 0;
+  int64_t cached_tokens = 0;  // of them: the prefix cache had them
   std::vector<std::optional<PositionLogprobs>> logprobs;
 };
 

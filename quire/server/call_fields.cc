@@ -2,6 +2,7 @@
 
 #include <sys/random.h>
 
+#include <algorithm>
 #include <array>
 #include <charconv>
 #include <limits>
@@ -15,6 +16,7 @@ using nlohmann::ordered_json;
 
 constexpr size_t kMaxStops = 16;
 constexpr size_t kMaxStopBytes = 1024;
+constexpr int64_t kMaxCacheSaltCharacters = 1024;
 // A top_p of 0 keeps the most likely token alone, as any share below its probability does.
 constexpr double kLeastShare = 1e-9;
 
@@ -102,6 +104,17 @@ void ReadDelivery(JsonFields& fields, Call& call) {
   call.include_usage = inner.Bool("include_usage", false);
   call.continuous_usage = inner.Bool("continuous_usage_stats", false);
   fields.Adopt(inner);
+}
+
+std::string ReadCacheSalt(JsonFields& fields) {
+  const std::optional<std::string> salt = fields.String("cache_salt");
+  if (!salt) return {};
+  const int64_t characters = std::ranges::count_if(*salt, [](char c) { return (c & 0xc0) != 0x80; });
+  if (characters < 1 || characters > kMaxCacheSaltCharacters) {
+    fields.Reject("cache_salt", fmt::format("has {} characters; it must have 1 to {}", characters,
+                                            kMaxCacheSaltCharacters));
+  }
+  return *salt;
 }
 
 void RejectUnsupported(JsonFields& fields) {

@@ -18,6 +18,9 @@ SamplingParams ReadSampling(JsonFields& fields, const ServedModel& served);
 // How the answer is wanted: stream, stream_options, return_token_ids.
 void ReadDelivery(JsonFields& fields, Call& call);
 
+// Whose cached prefixes the request shares: those of equal salt. Empty when the field is absent.
+std::string ReadCacheSalt(JsonFields& fields);
+
 // Rejects fields that would change the output if they were understood, which they are not.
 void RejectUnsupported(JsonFields& fields);
 

@@ -50,7 +50,7 @@ TEST_F(CallTest, EverySamplingField) {
       "min_p": 0.1, "typical_p": 0.8, "repeat_penalty": 1.1, "presence_penalty": -1, "frequency_penalty": 2,
       "logit_bias": {"65": -100, "66": 1.5}, "seed": -3, "n": 3, "best_of": 3, "stop": ["x", "yy"],
       "stop_token_ids": [7], "include_stop_str_in_output": true, "ignore_eos": true, "min_tokens": 2, "max_tokens": 9,
-      "logprobs": 4, "skip_special_tokens": false, "priority": -2, "user": "u", "stream": true, "echo": true,
+      "logprobs": 4, "skip_special_tokens": false, "priority": -2, "user": "u", "cache_salt": "s", "stream": true, "echo": true,
       "stream_options": {"include_usage": true, "continuous_usage_stats": true}, "return_token_ids": true})");
   ASSERT_TRUE(call) << call.error().message;
   const Request& request = call->requests[0];
@@ -75,6 +75,7 @@ TEST_F(CallTest, EverySamplingField) {
   EXPECT_EQ(s.prompt_logprobs, 4);  // for echo
   EXPECT_EQ(request.priority, -2);
   EXPECT_EQ(request.tenant, "u");
+  EXPECT_EQ(request.cache_salt, "s");
   EXPECT_EQ(call->model, "alias");
   EXPECT_TRUE(call->stream && call->include_usage && call->continuous_usage && call->echo &&
               call->return_token_ids);
@@ -141,6 +142,13 @@ TEST_F(CallTest, ChatPrompts) {
   EXPECT_EQ(ChatPrompt(R"([{"role":"assistant","content":null,"tool_calls":[{"type":"function",
       "function":{"name":"f","arguments":"{\"x\":1}"}}]}])"),
             "assistant: \nassistant: ");
+}
+
+TEST_F(CallTest, CacheSaltIsShortAndNotEmpty) {
+  EXPECT_EQ(Chat(R"("cache_salt":null)")->requests[0].cache_salt, "");
+  EXPECT_EQ(Chat(R"("cache_salt":"ä")")->requests[0].cache_salt, "ä");
+  EXPECT_EQ(Chat(R"("cache_salt":"")").error().param, "cache_salt");
+  EXPECT_EQ(Chat("\"cache_salt\":\"" + std::string(1025, 's') + "\"").error().param, "cache_salt");
 }
 
 TEST_F(CallTest, ChatLogprobs) {

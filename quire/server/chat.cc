@@ -55,6 +55,7 @@ ApiResult<Call> ReadChat(const ordered_json& body, const ServedModel& served) {
   request.sampling.max_tokens = ReadMaxTokens(fields, served.context_length);
   request.priority = static_cast<int>(fields.Integer("priority", -1'000'000, 1'000'000).value_or(0));
   request.tenant = fields.String("user").value_or("");
+  request.cache_salt = ReadCacheSalt(fields);
   const bool add_special = fields.Bool("add_special_tokens", false);
   if (fields.error()) return std::unexpected(*fields.error());
 

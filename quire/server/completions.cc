@@ -105,12 +105,13 @@ ApiResult<Call> ReadCompletion(const ordered_json& body, const ServedModel& serv
   }
   const int priority = static_cast<int>(fields.Integer("priority", -1'000'000, 1'000'000).value_or(0));
   const std::string tenant = fields.String("user").value_or("");
+  const std::string cache_salt = ReadCacheSalt(fields);
   if (fields.error()) return std::unexpected(*fields.error());
 
   for (Prompt& prompt : ReadPrompts(fields, served)) {
     const int64_t room = std::max<int64_t>(served.context_length - std::ssize(prompt.tokens), 1);
     sampling.max_tokens = max_tokens.value_or(std::min(kDefaultMaxTokens, room));
-    call.requests.push_back({call.id, std::move(prompt.tokens), sampling, priority, tenant});
+    call.requests.push_back({call.id, std::move(prompt.tokens), sampling, priority, tenant, cache_salt});
     call.prompt_texts.push_back(std::move(prompt.text));
   }
   if (fields.error()) return std::unexpected(*fields.error());

@@ -172,6 +172,7 @@ void Generation::TakeOutput(int prompt, const OutputEvent& event, std::string& o
                         : ErrorWithStatus(503, "the server stopped before the answer was complete; try again",
                                           "stopped"));
   }
+  answer_.prompts[prompt].cached_tokens = event.cached_tokens;
   Choice& choice = answer_.choices[prompt * answer_.call.n + event.index];
   if (answer_.call.stream) {
     sse_.AppendEvent(out, choice, event);
