@@ -48,7 +48,7 @@ std::function<void()> Attention(const KernelTable& kernels, int64_t queries) {
   std::vector<std::byte> memory(2 * kAttentionSplit * kHeadDim * 2);
   return [=, &kernels, memory = std::move(memory), q = RandomFloats(queries * kHeadDim, 1),
           out = std::vector<float>(queries * kHeadDim), lse = std::vector<float>(queries),
-          scratch = std::vector<float>(AttentionScratchFloats(queries))]() mutable {
+          scratch = std::vector<float>(AttentionScratchFloats(queries, kHeadDim))]() mutable {
     std::vector<const std::byte*> k_tiles(kPages), v_tiles(kPages);
     for (int64_t i = 0; i < kPages; ++i) {
       k_tiles[i] = memory.data() + 2 * i * kPageTokens * kHeadDim * 2;
