@@ -320,7 +320,8 @@ bool PagedEngine::TakePromptLogprobs(LiveRequest& owner, int64_t position, Seque
 
 void PagedEngine::CompletePrompt(const Sequence& sequence) {
   const LiveRequest& owner = *sequence.owner;
-  metrics_.CountPrompt(owner.prompt_tokens(), sequence.cached);
+  const bool looked_up = options_.prefix_caching && !owner.request.sampling.prompt_logprobs;
+  metrics_.CountPrompt(owner.prompt_tokens(), looked_up ? std::optional(sequence.cached) : std::nullopt);
   if (!owner.request.sampling.prompt_logprobs) return;
   CallSink(owner, [&](TokenSink& sink) { sink.OnPromptLogprobs(owner.prompt_logprobs); });
 }

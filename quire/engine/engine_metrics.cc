@@ -107,13 +107,14 @@ void EngineMetrics::SetKvUsage(const KvUsage& usage) {
   kv_cache_usage.Set(static_cast<double>(usage.used) / static_cast<double>(usage.total));
 }
 
-void EngineMetrics::CountPrompt(int64_t prompt, int64_t cached) {
+void EngineMetrics::CountPrompt(int64_t prompt, std::optional<int64_t> cached) {
+  const auto hits = static_cast<double>(cached.value_or(0));
   prompt_tokens.Add(static_cast<double>(prompt));
-  prompt_tokens_computed.Add(static_cast<double>(prompt - cached));
-  prompt_tokens_hit.Add(static_cast<double>(cached));
-  prompt_tokens_cached.Add(static_cast<double>(cached));
-  prefix_cache_queries.Add(static_cast<double>(prompt));
-  prefix_cache_hits.Add(static_cast<double>(cached));
+  prompt_tokens_computed.Add(static_cast<double>(prompt) - hits);
+  prompt_tokens_hit.Add(hits);
+  prompt_tokens_cached.Add(hits);
+  if (cached) prefix_cache_queries.Add(static_cast<double>(prompt));
+  prefix_cache_hits.Add(hits);
 }
 
 }  // namespace quire

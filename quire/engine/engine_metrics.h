@@ -4,6 +4,7 @@
 #define QUIRE_ENGINE_ENGINE_METRICS_H_
 
 #include <cstdint>
+#include <optional>
 #include <string>
 
 #include "quire/base/metrics.h"
@@ -16,8 +17,8 @@ struct EngineMetrics {
   EngineMetrics(const std::string& model_name, int64_t max_context);
 
   void SetKvUsage(const KvUsage& usage);
-  // A prompt is complete; `cached` of its tokens were found in the prefix cache.
-  void CountPrompt(int64_t prompt, int64_t cached);
+  // A prompt is complete; `cached` of its tokens were found in the prefix cache, if that was asked.
+  void CountPrompt(int64_t prompt, std::optional<int64_t> cached);
 
   MetricsRegistry registry;
 

@@ -453,7 +453,9 @@ TEST_F(EngineTest, RecordsWhatDashboardsShow) {
         "quire:prompt_tokens_total", "quire:generation_tokens_total", "quire:request_success_total",
         "quire:time_to_first_token_seconds_bucket", "quire:inter_token_latency_seconds_bucket",
         "quire:e2e_request_latency_seconds_bucket", "quire:request_queue_time_seconds_bucket",
-        "quire:iteration_tokens_total_bucket", "finished_reason=\"length\"", "state=\"waste\""}) {
+        "quire:iteration_tokens_total_bucket", "quire:prefix_cache_queries_total",
+        "quire:prefix_cache_hits_total", "quire:prompt_tokens_cached_total", "source=\"local_cache_hit\"",
+        "state=\"cached\"", "finished_reason=\"length\"", "state=\"waste\""}) {
     EXPECT_THAT(text, HasSubstr(name));
   }
 }

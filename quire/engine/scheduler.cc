@@ -109,11 +109,15 @@ void Scheduler::Admit(const StepOrder& order) {
   std::erase(waiting_, nullptr);
 }
 
-// Goes on from what is cached of the sequence's tokens. The last one is computed in any case: its logits are
-// wanted, and all of them where the prompt's log-probabilities are.
+// The last token is computed in any case: its logits are wanted, and all of them where the prompt's
+// log-probabilities are.
+bool Scheduler::MayMatch(const Sequence& sequence) const {
+  return limits_.prefix_caching && sequence.tokens_due() > 1 && !sequence.owner->wants_prompt_logprobs();
+}
+
+// Goes on from what is cached of the sequence's tokens.
 void Scheduler::Match(Sequence& sequence) {
-  if (!limits_.prefix_caching || sequence.tokens_due() == 1 || sequence.owner->wants_prompt_logprobs())
-    return;
+  if (!MayMatch(sequence)) return;
   const auto all_but_last = std::span(sequence.tokens).first(sequence.tokens.size() - 1);
   const int64_t gained = cache_.Match(sequence.pages, sequence.owner->request.cache_salt, all_but_last);
   sequence.computed += gained;
@@ -130,6 +134,7 @@ void Scheduler::Grow() {
       if (sequence.scheduled > 0 || (sequence.tokens_due() > 1) != prompts) continue;
       Match(sequence);
       const int64_t tokens = std::min(sequence.tokens_due(), step_tokens);
+      if (WaitsForAnother(sequence, tokens)) continue;
       cache_.TrimWindows(sequence.pages, sequence.computed);
       Verdict verdict = cache_.Reserve(sequence.pages, tokens);
       while (verdict == Verdict::kWait && Reclaim(sequence, &step_tokens)) {
@@ -141,6 +146,24 @@ void Scheduler::Grow() {
       step_tokens -= tokens;
     }
   }
+}
+
+// True when most of the `tokens` it would compute are being computed in this step for a sequence before it:
+// in the next step it shares them.
+bool Scheduler::WaitsForAnother(const Sequence& sequence, int64_t tokens) const {
+  if (!MayMatch(sequence)) return false;
+  for (const auto& other : running_) {
+    if (other->scheduled == 0 || other->pages.prefix != sequence.pages.prefix ||
+        other->owner->request.cache_salt != sequence.owner->request.cache_salt) {
+      continue;
+    }
+    const auto coming = std::span(other->tokens).first(other->computed + other->scheduled);
+    const int64_t agreement = std::ranges::mismatch(coming, sequence.tokens).in1 - coming.begin();
+    const int64_t page_tokens = cache_.layout().page_tokens();
+    const int64_t shared = agreement / page_tokens * page_tokens - sequence.computed;
+    if (shared > 0 && 2 * shared >= tokens) return true;
+  }
+  return false;
 }
 
 // Preempts the last in order for `needy`, and gives back the step tokens it had. False when `needy` is the

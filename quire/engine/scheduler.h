@@ -58,7 +58,9 @@ class Scheduler {
   PlannedStep Pack();
 
   void LineUp(const StepOrder& order);
+  bool MayMatch(const Sequence& sequence) const;
   void Match(Sequence& sequence);
+  bool WaitsForAnother(const Sequence& sequence, int64_t tokens) const;
   void ReleasePages(Sequence& sequence);
   void Preempt(std::unique_ptr<Sequence> sequence);
   SequenceFacts FactsOf(const Sequence& sequence) const;
