@@ -107,9 +107,10 @@ uint64_t HashModel::HashTokens(std::span<const Token> prefix) const {
   return hash;
 }
 
-Token HashModel::FirstToken(const SequenceStep& step, const PagePool& pool) const {
-  const PageId page = step.pages->groups[layout_.group_of(0)][0];
-  return static_cast<Token>(*reinterpret_cast<float*>(pool.data(page) + layout_.KTileOffset(0, 0)));
+std::vector<Token> HashModel::TokensOf(const SequenceStep& step, const PagePool& pool) const {
+  std::vector<Token> tokens;
+  HashPages(pool, *step.pages, step.position + std::ssize(step.tokens) - 1, &tokens);
+  return tokens;
 }
 
 std::vector<float> HashModel::LogitsOf(uint64_t hash) const {

@@ -38,8 +38,8 @@ class HashModel final : public LanguageModel {
 
   // Called by every Forward when the plan's tokens are stored: for tests that look at plans or throw.
   std::function<void(const StepPlan&, const PagePool&)> on_forward;
-  // The first token of a sequence's prompt, read from its pages. REQUIRES: layer 0 has full attention.
-  Token FirstToken(const SequenceStep& step, const PagePool& pool) const;
+  // A sequence's tokens up to the end of its step, read from its pages. REQUIRES: layer 0 has full attention.
+  std::vector<Token> TokensOf(const SequenceStep& step, const PagePool& pool) const;
   // Changes the logits after `prefix` (what layer 0 sees of it) before they are handed out.
   std::function<void(std::span<const Token> prefix, std::span<float> logits)> edit_logits;
 

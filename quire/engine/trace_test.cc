@@ -1,15 +1,18 @@
 // Runs tests/traces/*.trace: scheduling told as text. One command a line, '#' starts a comment.
 //
-//   pages 8 | step_tokens 32 | sequences 4 | scheduling fcfs | windows 0 32     (before the first arrival)
+//   pages 8 | step_tokens 32 | sequences 4 | scheduling fcfs | windows 0 32 | prefix_caching true
+//                                                            (before the first arrival)
 //   arrive A prompt=40 max=20 n=2 priority=1
+//   arrive B like=A:32 prompt=40 salt=x           its first 32 tokens are those of A's prompt and answer
 //   cancel A
 //   step [N]
-//   expect runs=A:16,B:1 pages=3 waiting=1 preemptions=0      about the last step
+//   expect runs=A:16,B:1 pages=3 cached=2 waiting=1 preemptions=0      about the last step
 //   run                                                       until nothing is left
-//   finished A length
+//   finished A length | finished B length hit=32
 //
 // `step expect ...` on one line does both. `runs` are the tokens computed per request, all samples together;
-// "-" means none.
+// "-" means none, and "A|B:16" that so far the two are alike. `pages` are in use, `cached` ones are kept for
+// hits, and `hit` are prompt tokens that were found.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -49,6 +52,7 @@ class TraceRunner {
  private:
   struct Submitted {
     RequestId id = 0;
+    std::vector<Token> prompt;
     int samples = 1;
     std::shared_ptr<CollectingSink> sink = std::make_shared<CollectingSink>();
   };
@@ -66,6 +70,7 @@ class TraceRunner {
     if (command == "step_tokens") return !!(words >> options_.max_step_tokens);
     if (command == "sequences") return !!(words >> options_.max_sequences);
     if (command == "scheduling") return !!(words >> options_.scheduling);
+    if (command == "prefix_caching") return !!(words >> std::boolalpha >> options_.prefix_caching);
     if (command == "windows") {
       model_options_.windows.clear();
       for (int64_t window; words >> window;) model_options_.windows.push_back(window);
@@ -86,7 +91,7 @@ class TraceRunner {
     model_ = std::make_unique<HashModel>(model_options_);
     model_->on_forward = [this](const StepPlan& plan, const PagePool& pool) {
       for (const SequenceStep& s : plan.sequences)
-        runs_[names_[model_->FirstToken(s, pool)]] += std::ssize(s.tokens);
+        runs_[NamesOf(model_->TokensOf(s, pool))] += std::ssize(s.tokens);
     };
     engine_ = Engine::Create(*model_, nullptr, model_->MakeCache(pages_), pool_, options_, clock_).value();
   }
@@ -99,21 +104,53 @@ class TraceRunner {
       return settings.contains(key) ? std::stoi(settings.at(key)) : value;
     };
     Request request;
-    // The first token tells the requests apart.
+    // A token of its own tells a request from those it is like.
     const auto mark = static_cast<Token>(requests_.size());
-    names_[mark] = name;
-    request.prompt.assign(number("prompt", 1), 40);
-    request.prompt[0] = mark;
+    if (settings.contains("like")) request.prompt = Beginning(settings.at("like"));
+    request.prompt.push_back(mark);
+    request.prompt.resize(number("prompt", 1), 40);
+    if (settings.contains("salt")) request.cache_salt = settings.at("salt");
     request.priority = number("priority", 0);
     request.sampling.seed = mark;
     request.sampling.max_tokens = number("max", 16);
     request.sampling.n = number("n", 1);
     Submitted& submitted = requests_[name];
     submitted.samples = request.sampling.n;
+    submitted.prompt = request.prompt;
     const auto id = engine_->Submit(request, submitted.sink);
     EXPECT_TRUE(id.has_value()) << id.error().message;
     submitted.id = id.value_or(0);
     return id.has_value();
+  }
+
+  // "A:32": the first 32 tokens of what A asked and was answered.
+  std::vector<Token> Beginning(const std::string& of) const {
+    const size_t colon = of.find(':');
+    std::vector<Token> tokens = TextOf(requests_.at(of.substr(0, colon)), 0);
+    tokens.resize(std::stoi(of.substr(colon + 1)));
+    return tokens;
+  }
+
+  static std::vector<Token> TextOf(const Submitted& request, int sample) {
+    std::vector<Token> text = request.prompt;
+    if (!request.sink->samples.contains(sample)) return text;
+    const std::vector<Token>& answer = request.sink->at(sample).tokens;
+    text.insert(text.end(), answer.begin(), answer.end());
+    return text;
+  }
+
+  // Whose tokens these can be.
+  std::string NamesOf(const std::vector<Token>& tokens) const {
+    std::string names;
+    for (const auto& [name, request] : requests_) {
+      bool begins = false;
+      for (int sample = 0; sample < request.samples; ++sample) {
+        const std::vector<Token> text = TextOf(request, sample);
+        begins |= std::ranges::mismatch(tokens, text).in1 == tokens.end();
+      }
+      if (begins) names += (names.empty() ? "" : "|") + name;
+    }
+    return names;
   }
 
   bool Cancel(std::istringstream& words) {
@@ -152,6 +189,9 @@ class TraceRunner {
       } else if (key == "pages") {
         const auto page_bytes = static_cast<int64_t>(model_->kv_layout().page_bytes());
         EXPECT_EQ(std::to_string(engine_->kv_usage().used / page_bytes), value) << "pages";
+      } else if (key == "cached") {
+        const auto page_bytes = static_cast<int64_t>(model_->kv_layout().page_bytes());
+        EXPECT_EQ(std::to_string(engine_->kv_usage().cached / page_bytes), value) << "cached";
       } else if (key == "waiting") {
         EXPECT_EQ(metrics.requests_waiting.value(), std::stoi(value)) << "waiting";
       } else if (key == "preemptions") {
@@ -174,6 +214,10 @@ class TraceRunner {
     EXPECT_TRUE(request.sink->finished(request.samples)) << name;
     if (!request.sink->finished(request.samples) || !kReasons.contains(reason)) return false;
     for (int i = 0; i < request.samples; ++i) EXPECT_EQ(request.sink->reason(i), kReasons.at(reason)) << name;
+    const Settings settings = ReadSettings(words);
+    if (settings.contains("hit")) {
+      EXPECT_EQ(std::to_string(request.sink->at(0).last->cached_tokens), settings.at("hit")) << name;
+    }
     return true;
   }
 
@@ -185,7 +229,6 @@ class TraceRunner {
   std::unique_ptr<HashModel> model_;
   std::unique_ptr<Engine> engine_;
   std::map<std::string, Submitted> requests_;
-  std::map<Token, std::string> names_;
   std::map<std::string, int64_t> runs_;
 };
 
