@@ -115,7 +115,7 @@ class ChatVerb final : public Verb {
   // A turn that cannot be answered is taken back, and the conversation goes on.
   Status Answer(const Runtime& runtime, const std::string& line) {
     messages_.push_back({{"role", "user"}, {"content", line}});
-    Request request{.id = "chat", .prompt = {}, .sampling = sampling_.params, .tenant = {}};
+    Request request{.id = "chat", .prompt = {}, .sampling = sampling_.params, .tenant = {}, .cache_salt = {}};
     auto prompt = EncodeChat(runtime, messages_);
     if (!prompt) return TakeBack(prompt.error());
     request.prompt = *std::move(prompt);

@@ -66,7 +66,7 @@ class RunVerb final : public Verb {
   }
 
   Result<Request> MakeRequest(const Runtime& runtime) const {
-    Request request{.id = "run", .prompt = {}, .sampling = sampling_.params, .tenant = {}};
+    Request request{.id = "run", .prompt = {}, .sampling = sampling_.params, .tenant = {}, .cache_salt = {}};
     if (raw_ || (!runtime.chat_template && system_.empty())) {
       request.prompt = runtime.tokenizer->Encode(prompt_, {});
       return request;
