@@ -1,0 +1,92 @@
+// Real models answer the same whether prefixes are shared or not: with everybody at once, with a pool so
+// small that pages are evicted and sequences preempted, with sliding windows. Models come from $QUIRE_MODELS.
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <random>
+
+#include "quire/engine/hash_model.h"
+#include "quire/engine/runtime.h"
+
+namespace quire {
+namespace {
+
+// Most begin like others, some are the beginning of others, and some arrive twice.
+std::vector<Request> Load() {
+  std::mt19937 random(4);
+  std::vector<Token> text(160);
+  for (Token& token : text) token = static_cast<Token>(300 + random() % 20'000);
+  std::vector<Request> requests;
+  for (int i = 0; i < 12; ++i) {
+    Request& request = requests.emplace_back();
+    request.prompt.assign(text.begin(), text.begin() + 20 + static_cast<int64_t>(random() % 140));
+    const int own = i % 3 == 0 ? 0 : static_cast<int>(random() % 40);
+    for (int k = 0; k < own; ++k) request.prompt.push_back(static_cast<Token>(300 + random() % 20'000));
+    if (i % 4 == 3) request.prompt = requests[i - 2].prompt;
+    request.sampling.seed = 7 + i % 2;
+    request.sampling.temperature = i % 2 ? 1 : 0;
+    request.sampling.max_tokens = 6 + static_cast<int64_t>(random() % 16);
+    request.sampling.n = i == 5 ? 3 : 1;
+    request.sampling.ignore_eos = true;
+    request.cache_salt = i == 6 ? "apart" : "";
+  }
+  return requests;
+}
+
+struct Outcome {
+  std::vector<std::vector<Token>> ids;
+  double cached = 0, preemptions = 0;
+};
+
+void Answer(const std::string& model, const std::string& kv_memory, bool prefix_caching, Outcome& outcome) {
+  RuntimeOptions options;
+  options.kv_memory = kv_memory;
+  options.engine = {.max_step_tokens = 48, .max_context = 256, .prefix_caching = prefix_caching};
+  auto runtime = LoadRuntime(model, options);
+  ASSERT_TRUE(runtime.has_value()) << runtime.error().message;
+  Engine& engine = *(*runtime)->engine;
+  std::vector<std::shared_ptr<CollectingSink>> sinks;
+  for (const Request& request : Load()) {
+    const auto id = engine.Submit(request, sinks.emplace_back(std::make_shared<CollectingSink>()));
+    ASSERT_TRUE(id.has_value()) << id.error().message;
+    engine.Step();
+    engine.Step();
+  }
+  while (engine.Step()) {
+  }
+  for (const auto& sink : sinks) {
+    for (const auto& [index, sample] : sink->samples) outcome.ids.push_back(sample.tokens);
+  }
+  outcome.cached = engine.metrics().prompt_tokens_cached.value();
+  outcome.preemptions = engine.metrics().preemptions.value();
+  EXPECT_EQ(engine.kv_usage().used, 0);
+}
+
+class RealModel : public testing::TestWithParam<const char*> {};
+
+TEST_P(RealModel, AnswersTheSameWithSharedPrefixes) {
+  const char* folder = std::getenv("QUIRE_MODELS");
+  if (folder == nullptr) GTEST_SKIP() << "QUIRE_MODELS, the folder of models, is not set";
+  const auto path = std::filesystem::path(folder) / GetParam();
+  if (!std::filesystem::exists(path)) GTEST_SKIP() << "no model " << path;
+  Outcome alone, shared, tight;
+  Answer(path, "64MiB", false, alone);
+  Answer(path, "64MiB", true, shared);
+  Answer(path, "6MiB", true, tight);
+  EXPECT_EQ(shared.ids, alone.ids);
+  EXPECT_EQ(tight.ids, alone.ids);
+  EXPECT_GT(shared.cached, 300);
+  EXPECT_GT(tight.cached, 0);
+  EXPECT_EQ(shared.preemptions, 0);
+}
+
+INSTANTIATE_TEST_SUITE_P(Files, RealModel,
+                         testing::Values("SmolLM2-135M-Instruct.Q4_1.gguf", "gemma-3-270m.Q4_K_M.gguf"),
+                         [](const auto& info) {
+                           const std::string name = info.param;
+                           return name.substr(0, name.find('-'));
+                         });
+
+}  // namespace
+}  // namespace quire
