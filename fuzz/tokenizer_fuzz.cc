@@ -1,5 +1,5 @@
-// Any bytes as the tokenizer of a model, GGUF metadata or tokenizer.json: an error in one line, or a tokenizer
-// that encodes any text and decodes any token.
+// Any bytes as the tokenizer of a model, GGUF metadata or tokenizer.json: an error in one line, or a
+// tokenizer that encodes any text and decodes any token.
 #include <span>
 #include <string>
 

@@ -63,7 +63,7 @@ void RuntimeFlags::AddEngine(Flags& flags) {
   flags.Add({"--prefix-caching",
              &prefix_caching,
              "on|off",
-             "keep what was computed and share it among prompts that begin alike",
+             "compute what prompts begin alike with once, and keep it",
              {.choices = {"on", "off"}}});
   flags.Add({"--scheduling", &engine.scheduling, "POLICY", "who runs first; see quire list"});
 }

@@ -20,8 +20,9 @@ struct Errors {
   double median, p95;
 };
 
-// Bounds of the default mode: what llama.cpp b11434 measures on the same steps, or just above what is measured
-// here where that is less. Greedy tokens, median and p95, here with float attention and with bfloats:
+// Bounds of the default mode: what llama.cpp b11434 measures on the same steps, or just above what is
+// measured here where that is less. Greedy tokens, median and p95, here with float attention and with
+// bfloats:
 //            floats          bfloats         llama.cpp
 //   SmolLM2  0.0156, 0.114   0.0159, 0.118   0.0168, 0.120
 //   Gemma 3  0.0093, 0.087   0.0105, 0.091   0.011, 0.14

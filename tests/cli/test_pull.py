@@ -163,7 +163,7 @@ def test_giving_up_keeps_what_came(quire, hub):
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
 def test_an_interrupted_pull_goes_on(quire, hub, how):
-    hub.behaviour["model-Q4_K_M.gguf"] = {"pause": 0.05}
+    hub.behaviour["model-Q4_K_M.gguf"] = {"pause": 0.4}
     part = quire.cache / "org/repo/model-Q4_K_M.gguf.part"
     process = quire.start("pull", "org/repo", "--endpoint", hub.url)
     deadline = time.time() + 60

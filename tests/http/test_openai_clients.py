@@ -44,7 +44,10 @@ def test_chat_stream_equals_answer(client, model):
     whole = client.chat.completions.create(**arguments)
     chunks = list(client.chat.completions.create(**arguments, stream=True, stream_options={"include_usage": True}))
     assert chunks[0].choices[0].delta.role == "assistant"
-    assert chunks[-1].choices == [] and chunks[-1].usage == whole.usage
+    usage = chunks[-1].usage
+    assert chunks[-1].choices == [] and usage.prompt_tokens_details.cached_tokens >= 0
+    usage.prompt_tokens_details = whole.usage.prompt_tokens_details  # the second call may find the first one's pages
+    assert usage == whole.usage
     assert all(chunk.usage is None for chunk in chunks[:-1])
     assert "".join(c.choices[0].delta.content or "" for c in chunks[:-1]) == whole.choices[0].message.content
     assert chunks[-2].choices[0].finish_reason == whole.choices[0].finish_reason
