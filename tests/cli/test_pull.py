@@ -163,9 +163,11 @@ def test_giving_up_keeps_what_came(quire, hub):
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
 def test_an_interrupted_pull_goes_on(quire, hub, how):
-    hub.behaviour["model-Q4_K_M.gguf"] = {"pause": 0.4}
+    hub.behaviour["model-Q4_K_M.gguf"] = {"pause": 0.1}
     part = quire.cache / "org/repo/model-Q4_K_M.gguf.part"
-    process = quire.start("pull", "org/repo", "--endpoint", hub.url)
+    # Tests that run in the background of a shell inherit that SIGINT is ignored.
+    process = quire.start("pull", "org/repo", "--endpoint", hub.url,
+                          preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
     deadline = time.time() + 60
     while not part.exists() or part.stat().st_size < 1 << 19:
         assert time.time() < deadline and process.poll() is None
