@@ -1,0 +1,25 @@
+// The page cache that tests of kv/ work on.
+#ifndef QUIRE_KV_CACHE_TESTING_H_
+#define QUIRE_KV_CACHE_TESTING_H_
+
+#include <utility>
+#include <vector>
+
+#include "quire/kv/page_cache.h"
+
+namespace quire {
+
+inline constexpr int kPageTokens = 16;
+
+// `pages` pages of a layout of one KV head of 16 dimensions; `windows` has one entry per layer.
+inline PageCache MakeCache(const std::vector<int64_t>& windows, int64_t pages) {
+  std::vector<LayerKv> layers;
+  for (const int64_t window : windows) layers.push_back({.window = window});
+  KvLayout layout(layers, 1, 16, DType::kF16, kPageTokens);
+  const size_t page_bytes = layout.page_bytes();
+  return PageCache(std::move(layout), PagePool::Create(pages * page_bytes, page_bytes).value());
+}
+
+}  // namespace quire
+
+#endif  // QUIRE_KV_CACHE_TESTING_H_
