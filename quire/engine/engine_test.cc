@@ -10,26 +10,13 @@
 #include <string>
 
 #include "quire/engine/hash_model.h"
+#include "quire/engine/request_testing.h"
 
 namespace quire {
 namespace {
 
 using testing::ElementsAreArray;
 using testing::HasSubstr;
-
-std::vector<Token> Prompt(int length, int salt = 0) {
-  std::vector<Token> prompt;
-  for (int i = 0; i < length; ++i) prompt.push_back((i * 7 + salt * 13 + 3) % 61);
-  return prompt;
-}
-
-Request Greedy(int prompt_tokens, int max_tokens, int salt = 0) {
-  Request request;
-  request.prompt = Prompt(prompt_tokens, salt);
-  request.sampling.temperature = 0;
-  request.sampling.max_tokens = max_tokens;
-  return request;
-}
 
 Request Seeded(int prompt_tokens, int max_tokens, uint64_t seed) {
   Request request = Greedy(prompt_tokens, max_tokens, static_cast<int>(seed));
@@ -200,7 +187,7 @@ TEST_F(EngineTest, SaysWhyARequestCanNeverFit) {
 
   Make(64, {.max_context = 64}, {.context = 512});
   EXPECT_THAT(Refusal(Greedy(60, 5)), HasSubstr("the context is 64 tokens; ask for at most 4 tokens"));
-  open_end.prompt = Prompt(60);
+  open_end.prompt = TestPrompt(60);
   const auto sink = Submit(open_end);
   Run();
   EXPECT_EQ(sink->at(0).tokens.size(), 4u);

@@ -7,29 +7,16 @@
 
 #include "quire/engine/engine.h"
 #include "quire/engine/hash_model.h"
+#include "quire/engine/request_testing.h"
 
 namespace quire {
 namespace {
-
-std::vector<Token> Text(int length, int salt) {
-  std::vector<Token> text;
-  for (int i = 0; i < length; ++i) text.push_back((i * 7 + salt * 13 + 3) % 61);
-  return text;
-}
-
-Request Greedy(int prompt_tokens, int max_tokens, int salt = 0) {
-  Request request;
-  request.prompt = Text(prompt_tokens, salt);
-  request.sampling.temperature = 0;
-  request.sampling.max_tokens = max_tokens;
-  return request;
-}
 
 // `shared` tokens that all have in common, then `own` of its own.
 Request Sharer(int shared, int own, int max_tokens, int salt) {
   Request request = Greedy(shared, max_tokens);
   request.prompt.push_back((shared * 7 + 4 + salt) % 61);  // differs from what would follow
-  const std::vector<Token> tail = Text(own - 1, salt + 1);
+  const std::vector<Token> tail = TestPrompt(own - 1, salt + 1);
   request.prompt.insert(request.prompt.end(), tail.begin(), tail.end());
   return request;
 }
