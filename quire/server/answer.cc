@@ -1,5 +1,7 @@
 #include "quire/server/answer.h"
 
+#include <algorithm>
+
 #include "quire/server/json_body.h"
 #include "quire/server/logprobs.h"
 
@@ -37,6 +39,30 @@ void Choice::Take(const OutputEvent& event) {
   if (event.stop_token) stop_token = event.stop_token;
 }
 
+void KeepBest(Answer& answer) {
+  const int n = answer.call.n, samples = answer.call.samples;
+  if (samples == n) return;
+  const auto score = [](const Choice& choice) {
+    double sum = 0;
+    for (const PositionLogprobs& position : choice.logprobs) sum += position.chosen.logprob;
+    return choice.logprobs.empty() ? 0 : sum / static_cast<double>(choice.logprobs.size());
+  };
+  std::vector<Choice> best;
+  for (auto of_prompt = answer.choices.begin(); of_prompt != answer.choices.end(); of_prompt += samples) {
+    std::stable_sort(of_prompt, of_prompt + samples,
+                     [&](const Choice& a, const Choice& b) { return score(a) > score(b); });
+    for (int i = 0; i < samples; ++i) {
+      if (i >= n) {
+        answer.dropped_tokens += of_prompt[i].output_tokens;
+        continue;
+      }
+      best.push_back(std::move(of_prompt[i]));
+      best.back().index = static_cast<int>(best.size()) - 1;
+    }
+  }
+  answer.choices = std::move(best);
+}
+
 const char* FinishName(FinishReason reason) {
   switch (reason) {
     case FinishReason::kStop:
@@ -54,7 +80,7 @@ const char* FinishName(FinishReason reason) {
 std::string SystemFingerprint() { return "quire-" QUIRE_VERSION; }
 
 ordered_json Usage(const Answer& answer) {
-  int64_t prompt = 0, cached = 0, output = 0;
+  int64_t prompt = 0, cached = 0, output = answer.dropped_tokens;
   for (const PromptFacts& facts : answer.prompts) {
     prompt += facts.token_count;
     cached += facts.cached_tokens;

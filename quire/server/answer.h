@@ -47,7 +47,11 @@ struct Answer {
   const Tokenizer* tokenizer = nullptr;
   std::vector<PromptFacts> prompts;
   std::vector<Choice> choices;
+  int64_t dropped_tokens = 0;  // sampled for choices that are not answered
 };
+
+// Leaves of every prompt's choices the n of the highest log-probability per token, the best first.
+void KeepBest(Answer& answer);
 
 // {"prompt_tokens", "completion_tokens", "total_tokens", "prompt_tokens_details"}
 nlohmann::ordered_json Usage(const Answer& answer);

@@ -18,9 +18,10 @@ struct Call {
   std::string id;     // "cmpl-...", "chatcmpl-..."
   std::string model;  // the name the client used
   int64_t created = 0;
-  // One request per prompt; each gives `n` choices.
+  // One request per prompt; each is sampled `samples` times, and the `n` best are answered.
   std::vector<Request> requests;
   int n = 1;
+  int samples = 1;
 
   bool stream = false;
   bool include_usage = false;

@@ -50,7 +50,7 @@ ApiResult<Call> ReadChat(const ordered_json& body, const ServedModel& served) {
   request.id = call.id;
   request.sampling = ReadSampling(fields, served);
   ReadDelivery(fields, call);
-  call.n = request.sampling.n;
+  call.n = call.samples = request.sampling.n;
   call.logprobs = request.sampling.logprobs = ReadLogprobs(fields);
   request.sampling.max_tokens = ReadMaxTokens(fields, served.context_length);
   request.priority = static_cast<int>(fields.Integer("priority", -1'000'000, 1'000'000).value_or(0));

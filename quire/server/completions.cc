@@ -70,14 +70,17 @@ std::vector<Prompt> ReadPrompts(JsonFields& fields, const ServedModel& served) {
   return prompts;
 }
 
-void CheckBestOf(JsonFields& fields, int n) {
-  const auto best_of = fields.Integer("best_of", 1, kMaxSamples);
-  if (!best_of || *best_of == n) return;
-  fields.Reject("best_of", *best_of < n
-                               ? fmt::format("is {}; it must not be below n, which is {}", *best_of, n)
-                               : fmt::format("is {}; choosing among more samples than the {} that are "
-                                             "returned is not supported, set n to {}",
-                                             *best_of, n, *best_of));
+// How many samples of a prompt are drawn; the n best of them are answered.
+int ReadBestOf(JsonFields& fields, const Call& call) {
+  const auto best_of = static_cast<int>(fields.Integer("best_of", 1, kMaxSamples).value_or(call.n));
+  if (best_of < call.n) {
+    fields.Reject("best_of", fmt::format("is {}; it must not be below n, which is {}", best_of, call.n));
+  } else if (best_of > call.n && call.stream) {
+    fields.Reject("best_of",
+                  fmt::format("is {} and n is {}; the best are known at the end, so leave stream out",
+                              best_of, call.n));
+  }
+  return best_of;
 }
 
 }  // namespace
@@ -97,12 +100,14 @@ ApiResult<Call> ReadCompletion(const ordered_json& body, const ServedModel& serv
   ReadDelivery(fields, call);
   call.n = sampling.n;
   call.echo = fields.Bool("echo", false);
-  CheckBestOf(fields, call.n);
+  call.samples = sampling.n = ReadBestOf(fields, call);
   const auto max_tokens = fields.Integer("max_tokens", 0, served.context_length);
   if (auto count = fields.Integer("logprobs", 0, kMaxLogprobs)) {
     call.logprobs = sampling.logprobs = static_cast<int>(*count);
     if (call.echo) sampling.prompt_logprobs = std::max(sampling.prompt_logprobs.value_or(0), *call.logprobs);
   }
+  // What is best is judged by log-probabilities.
+  if (call.samples > call.n && !sampling.logprobs) sampling.logprobs = 0;
   const int priority = static_cast<int>(fields.Integer("priority", -1'000'000, 1'000'000).value_or(0));
   const std::string tenant = fields.String("user").value_or("");
   const std::string cache_salt = ReadCacheSalt(fields);

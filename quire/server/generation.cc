@@ -97,7 +97,7 @@ Answer Generation::MakeAnswer(const ServedModel& served, Call call) {
     if (shows_tokens) facts.tokens = call.requests[i].prompt;
     if (call.echo) facts.text = std::move(call.prompt_texts[i]);
     answer.prompts.push_back(std::move(facts));
-    for (int sample = 0; sample < call.n; ++sample) {
+    for (int sample = 0; sample < call.samples; ++sample) {
       answer.choices.emplace_back(static_cast<int>(answer.choices.size()), static_cast<int>(i));
     }
   }
@@ -173,7 +173,7 @@ void Generation::TakeOutput(int prompt, const OutputEvent& event, std::string& o
                                           "stopped"));
   }
   answer_.prompts[prompt].cached_tokens = event.cached_tokens;
-  Choice& choice = answer_.choices[prompt * answer_.call.n + event.index];
+  Choice& choice = answer_.choices[prompt * answer_.call.samples + event.index];
   if (answer_.call.stream) {
     sse_.AppendEvent(out, choice, event);
   } else {
@@ -185,6 +185,7 @@ void Generation::TakeOutput(int prompt, const OutputEvent& event, std::string& o
 void Generation::Finish() {
   const std::shared_ptr<HttpExchange> exchange = GiveUpExchange();
   if (!answer_.call.stream) {
+    KeepBest(answer_);
     exchange->Respond({.body = AnswerBody(answer_), .headers = {{"X-Request-Id", answer_.call.id}}});
     return;
   }

@@ -4,6 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "quire/server/answer.h"
 #include "quire/server/api_testing.h"
 #include "quire/server/chat.h"
 #include "quire/server/completions.h"
@@ -61,6 +62,36 @@ TEST_F(GenerationTest, AnswerHasTheShapeOfACompletion) {
   EXPECT_EQ(body["usage"]["total_tokens"], 7);
   EXPECT_EQ(body["choices"][0]["finish_reason"], "length");
   EXPECT_TRUE(body["choices"][0]["logprobs"].is_null());
+}
+
+TEST_F(GenerationTest, BestOfAnswersTheMostLikely) {
+  const std::string prompts = R"({"prompt": ["a", "b"], "seed": 4, "max_tokens": 6, "n": 2, "best_of": 3)";
+  const ordered_json body = ordered_json::parse(Run(prompts + "}")->response.body);
+  ASSERT_EQ(body["choices"].size(), 4u);
+  for (int i = 0; i < 4; ++i) {
+    EXPECT_EQ(body["choices"][i]["index"], i);
+    EXPECT_TRUE(body["choices"][i]["logprobs"].is_null()) << "nobody asked for them";
+  }
+  EXPECT_EQ(body["usage"]["completion_tokens"], 2 * 3 * 6) << "all that was sampled";
+
+  Answer answer;
+  answer.call.n = 2;
+  answer.call.samples = 3;
+  const float logprobs[] = {-3, -1, -2, -.5F, -.25F, -4};
+  for (int i = 0; i < 6; ++i) {
+    Choice& choice = answer.choices.emplace_back(i, i / 3);
+    choice.text = std::to_string(i);
+    choice.output_tokens = i + 1;
+    // A longer one is not worse for its length.
+    choice.logprobs.assign(i + 1, {{0, logprobs[i], 1}, {}});
+  }
+  KeepBest(answer);
+  std::string texts;
+  for (const Choice& choice : answer.choices) texts += choice.text;
+  EXPECT_EQ(texts, "1243");
+  EXPECT_EQ(answer.choices[3].index, 3);
+  EXPECT_EQ(answer.choices[3].prompt, 1);
+  EXPECT_EQ(answer.dropped_tokens, 1 + 6);
 }
 
 TEST_F(GenerationTest, StreamGivesTheSameText) {

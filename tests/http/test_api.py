@@ -66,10 +66,14 @@ def test_n_samples_differ_and_repeat(server):
     assert streamed == texts
 
 
-def test_best_of_must_equal_n(server):
-    assert server.post("/v1/completions", {"prompt": "x", "n": 2, "best_of": 2, "max_tokens": 1}).status_code == 200
-    for best_of in (1, 3):
-        response = server.post("/v1/completions", {"prompt": "x", "n": 2, "best_of": best_of})
+def test_best_of(server):
+    for best_of in (2, 5):
+        body = {"prompt": "x", "n": 2, "best_of": best_of, "max_tokens": 3, "ignore_eos": True}
+        answer = server.post("/v1/completions", body).json()
+        assert [choice["index"] for choice in answer["choices"]] == [0, 1]
+        assert answer["usage"]["completion_tokens"] == 3 * best_of
+    for wrong in ({"best_of": 1}, {"best_of": 3, "stream": True}):
+        response = server.post("/v1/completions", {"prompt": "x", "n": 2, **wrong})
         assert response.status_code == 400 and response.json()["error"]["param"] == "best_of"
 
 
