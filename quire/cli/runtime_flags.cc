@@ -51,6 +51,11 @@ void RuntimeFlags::AddEngine(Flags& flags) {
              {.min = 1},
              false,
              "--max-num-batched-tokens"});
+  flags.Add({"--target-itl",
+             &engine.target_itl,
+             "TIME",
+             "between tokens, by smaller chunks of prompts: 200ms; 0: none",
+             {.min = 0}});
   flags.Add({"--max-sequences",
              &engine.max_sequences,
              "N",

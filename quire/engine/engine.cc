@@ -49,6 +49,7 @@ class PagedEngine final : public Engine {
         scheduler_(std::move(cache), std::move(policy),
                    {.step_tokens = options.max_step_tokens,
                     .sequences = options.max_sequences,
+                    .step_goal_s = Seconds(options.target_itl),
                     .prefix_caching = options.prefix_caching}),
         samplers_(pool.threads(), Sampler(BestKernels(), limits.vocab_size)) {
     std::random_device device;
@@ -282,6 +283,7 @@ void PagedEngine::SampleRow(const LogitsRow& row, const Sequence& sequence, Samp
 void PagedEngine::Commit(const PlannedStep& step, std::vector<SequenceResult> results) {
   metrics_.step_tokens.Observe(static_cast<double>(step.plan.tokens()));
   const TimePoint now = clock_.Now();
+  scheduler_.Took(step, now);
   for (size_t i = 0; i < step.sequences.size(); ++i) {
     CommitSequence(*step.sequences[i], std::move(results[i]), now);
   }

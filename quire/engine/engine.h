@@ -7,6 +7,7 @@
 #ifndef QUIRE_ENGINE_ENGINE_H_
 #define QUIRE_ENGINE_ENGINE_H_
 
+#include <chrono>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -26,6 +27,9 @@ namespace quire {
 struct EngineOptions {
   // Tokens per step, decodes first. Larger: prompts go faster, others wait longer between tokens.
   int64_t max_step_tokens = 512;
+  // The time between two tokens of a sequence that prompts are to leave: their chunks are cut to it. 0: only
+  // max_step_tokens bounds them.
+  std::chrono::milliseconds target_itl{0};
   // Sequences that run at once.
   int64_t max_sequences = 256;
   // Requests that wait before Submit answers kResourceExhausted.

@@ -174,6 +174,44 @@ TEST_F(EngineTest, OneSequenceMayFillThePool) {
   EXPECT_EQ(sink->at(0).tokens.size(), 28u);
 }
 
+// Every token takes a millisecond, and a step 20 more.
+TEST_F(EngineTest, PromptsLeaveTheTimeBetweenTokensThatIsAskedFor) {
+  for (const int goal_ms : {0, 50, 100, 22}) {
+    SCOPED_TRACE(goal_ms);
+    Make(256, {.target_itl = std::chrono::milliseconds(goal_ms)}, {.context = 4096});
+    std::vector<std::pair<int64_t, bool>> steps;  // tokens, and whether anybody decodes
+    model_->on_forward = [&](const StepPlan& plan, const PagePool&) {
+      clock_.Advance(std::chrono::milliseconds(20 + plan.tokens()));
+      steps.emplace_back(plan.tokens(), plan.sequences.front().tokens.size() == 1);
+    };
+    Submit(Greedy(1000, 1, 3));  // what the engine learns from
+    while (engine_->Step()) {
+    }
+    const auto decoding = Submit(Greedy(10, 200, 1));
+    for (int i = 0; i < 20; ++i) engine_->Step();
+    steps.clear();
+    const auto late = Submit(Greedy(1500, 5, 2));
+    while (engine_->Step()) {
+    }
+    int64_t longest = 0, with_prompt = 0;
+    for (const auto& [tokens, decodes] : steps) {
+      if (!decodes) continue;
+      longest = std::max(longest, tokens);
+      with_prompt += tokens > 2;
+    }
+    if (goal_ms == 0) {
+      EXPECT_EQ(longest, engine_->options().max_step_tokens);
+    } else if (goal_ms == 22) {
+      EXPECT_EQ(longest, 1 + 16) << "a goal out of reach leaves prompts a little";
+    } else {
+      EXPECT_NEAR(static_cast<double>(longest), goal_ms - 20, 4);
+      EXPECT_NEAR(static_cast<double>(with_prompt), 1500.0 / (goal_ms - 21), 4);
+    }
+    EXPECT_EQ(late->at(0).tokens, ExpectedTokens(*model_, Greedy(1500, 5, 2), 0, 5));
+    EXPECT_EQ(decoding->at(0).tokens, ExpectedTokens(*model_, Greedy(10, 200, 1), 0, 200));
+  }
+}
+
 TEST_F(EngineTest, SaysWhyARequestCanNeverFit) {
   Make(8, {.max_queue = 4}, {.context = 512});
   EXPECT_THAT(Refusal(Greedy(100, 29)), HasSubstr("100 tokens and max_tokens is 29, 129 in all"));

@@ -15,6 +15,13 @@
 //   come free. Together: a step with anybody running computes at least one token.
 
 namespace quire {
+namespace {
+
+void AddWork(const Sequence& sequence, StepWork& work) {
+  work.Add(sequence.computed, sequence.scheduled, sequence.reaches_end());
+}
+
+}  // namespace
 
 Scheduler::Scheduler(PageCache cache, std::unique_ptr<SchedulingPolicy> policy, Limits limits)
     : cache_(std::move(cache)), policy_(std::move(policy)), limits_(limits) {
@@ -28,7 +35,15 @@ PlannedStep Scheduler::Plan(TimePoint now) {
   LineUp(order);
   Admit(order);
   Grow();
-  return Pack();
+  PlannedStep step = Pack();
+  step.start = now;
+  return step;
+}
+
+void Scheduler::Took(const PlannedStep& step, TimePoint now) {
+  StepWork work;
+  for (const Sequence* sequence : step.sequences) AddWork(*sequence, work);
+  step_time_.Learn(work, Seconds(now - step.start));
 }
 
 // -- The order ----------------------------------------------------------------------------------------------
@@ -133,8 +148,10 @@ void Scheduler::Grow() {
       Sequence& sequence = *running_[i];
       if (sequence.scheduled > 0 || (sequence.tokens_due() > 1) != prompts) continue;
       Match(sequence);
-      const int64_t tokens = std::min(sequence.tokens_due(), step_tokens);
+      int64_t tokens = std::min(sequence.tokens_due(), step_tokens);
       if (WaitsForAnother(sequence, tokens)) continue;
+      if (prompts) tokens = ChunkOf(sequence, tokens);
+      if (tokens == 0) return;
       cache_.TrimWindows(sequence.pages, sequence.computed);
       Verdict verdict = cache_.Reserve(sequence.pages, tokens);
       while (verdict == Verdict::kWait && Reclaim(sequence, &step_tokens)) {
@@ -146,6 +163,23 @@ void Scheduler::Grow() {
       step_tokens -= tokens;
     }
   }
+}
+
+// As much of a prompt, at most `most`, as keeps those who decode in this step waiting no longer than the
+// goal. A goal that decodes alone miss leaves the first prompt a little: nobody starves.
+int64_t Scheduler::ChunkOf(const Sequence& prompt, int64_t most) const {
+  constexpr int64_t kLeast = 16;
+  if (limits_.step_goal_s == 0) return most;
+  StepWork work;
+  bool decodes = false, chunks = false;
+  for (const auto& sequence : running_) {
+    if (sequence->scheduled == 0) continue;
+    AddWork(*sequence, work);
+    (sequence->tokens_due() > 1 ? chunks : decodes) = true;
+  }
+  if (!decodes) return most;
+  const int64_t chunk = step_time_.ChunkWithin(limits_.step_goal_s, work, prompt.computed, most);
+  return chunks ? chunk : std::max(chunk, std::min(kLeast, most));
 }
 
 // True when most of the `tokens` it would compute are being computed in this step for a sequence before it:

@@ -1,7 +1,7 @@
 // Decides who computes what in the next step. Plan is four verbs: Admit takes waiting sequences in, in the
 // policy's order, on what is cached of them; Grow reserves pages for one token of everybody who decodes and
-// then for prompt chunks; Reclaim preempts from the end of the order when pages run out; Pack writes the step
-// plan.
+// then for prompt chunks, as long as the step is to take; Reclaim preempts from the end of the order when
+// pages run out; Pack writes the step plan.
 #ifndef QUIRE_ENGINE_SCHEDULER_H_
 #define QUIRE_ENGINE_SCHEDULER_H_
 
@@ -15,10 +15,12 @@
 #include "quire/kv/page_cache.h"
 #include "quire/model/step_plan.h"
 #include "quire/policies/scheduling.h"
+#include "quire/policies/step_time.h"
 
 namespace quire {
 
 struct PlannedStep {
+  TimePoint start;
   StepPlan plan;
   std::vector<Sequence*> sequences;  // of plan.sequences, entry by entry
 };
@@ -27,7 +29,8 @@ class Scheduler {
  public:
   struct Limits {
     int64_t step_tokens = 0;
-    int64_t sequences = 0;  // that run at once
+    int64_t sequences = 0;   // that run at once
+    double step_goal_s = 0;  // for steps in which somebody decodes; 0: none
     bool prefix_caching = true;
   };
   Scheduler(PageCache cache, std::unique_ptr<SchedulingPolicy> policy, Limits limits);
@@ -36,6 +39,8 @@ class Scheduler {
   void Add(std::unique_ptr<Sequence> sequence);
   // The step to take now; empty only when nobody is here. Its pointers are good until the next call.
   PlannedStep Plan(TimePoint now);
+  // The step is computed, and took until now. To be called before Commit.
+  void Took(const PlannedStep& step, TimePoint now);
   // The step has computed what it planned for the sequence: others can share it from now on.
   void Commit(Sequence& sequence);
   // A further sample of a running sequence, sharing its pages. REQUIRES: parent.forks_due > 0.
@@ -60,6 +65,7 @@ class Scheduler {
   void LineUp(const StepOrder& order);
   bool MayMatch(const Sequence& sequence) const;
   void Match(Sequence& sequence);
+  int64_t ChunkOf(const Sequence& prompt, int64_t most) const;
   bool WaitsForAnother(const Sequence& sequence, int64_t tokens) const;
   void ReleasePages(Sequence& sequence);
   void Preempt(std::unique_ptr<Sequence> sequence);
@@ -70,6 +76,7 @@ class Scheduler {
   PageCache cache_;
   std::unique_ptr<SchedulingPolicy> policy_;
   const Limits limits_;
+  StepTime step_time_;
   Sequences waiting_;  // hold no pages
   Sequences running_;  // in the policy's order
   int64_t preemptions_ = 0;

@@ -1,0 +1,49 @@
+// How long a step takes, learned from the steps that were taken, and how much of a prompt fits into one that
+// is to end in time: prompts are computed in chunks beside the decodes, and the chunk follows a goal for the
+// time between tokens instead of a fixed number of tokens.
+//
+// Stall-free chunks are Sarathi-Serve's (Agrawal et al., OSDI 2024, 4.2 and 4.3), which profiles the token
+// budget once; here a least-squares fit with forgetting follows the machine and the depth of the contexts.
+#ifndef QUIRE_POLICIES_STEP_TIME_H_
+#define QUIRE_POLICIES_STEP_TIME_H_
+
+#include <array>
+#include <cstdint>
+
+namespace quire {
+
+// What a step computes.
+struct StepWork {
+  int64_t tokens = 0;
+  int64_t logits = 0;    // tokens whose logits are computed
+  int64_t attended = 0;  // positions that its tokens attend to, summed over the tokens
+
+  // `n` tokens of a sequence from `position` on.
+  void Add(int64_t position, int64_t n, bool with_logits);
+};
+
+class StepTime {
+ public:
+  void Learn(const StepWork& work, double seconds);
+  // Never negative; 0 before anything was learned.
+  double Seconds(const StepWork& work) const;
+  // Tokens of a prompt, from `position` on, that a step with `work` can take beside it and end within
+  // `goal_s`: 0 to `most`, and a small chunk when nothing was learned.
+  int64_t ChunkWithin(double goal_s, StepWork work, int64_t position, int64_t most) const;
+
+ private:
+  static constexpr int kFacts = 4;  // one, tokens, logits, attended
+  using Facts = std::array<double, kFacts>;
+
+  static Facts FactsOf(const StepWork& work);
+  void Fit();
+
+  std::array<Facts, kFacts> products_{};  // decayed sums of facts times facts,
+  Facts moments_{};                       // and of facts times seconds
+  Facts seconds_per_{};                   // of each fact
+  bool learned_ = false;
+};
+
+}  // namespace quire
+
+#endif  // QUIRE_POLICIES_STEP_TIME_H_
