@@ -96,9 +96,19 @@ Status SetBytes(ByteSize& target, std::string_view text) {
   return {};
 }
 
-Status SetDuration(std::chrono::milliseconds& target, std::string_view text, const FlagLimits& limits) {
-  QUIRE_ASSIGN(const double seconds, ParseLimited<double>(text, limits));
-  target = std::chrono::milliseconds(std::llround(seconds * 1000));
+// "0.2", "0.2s" or "200ms"; the limits are in seconds.
+Status SetDuration(std::chrono::milliseconds& target, std::string_view text, FlagLimits limits) {
+  double per_second = 1;
+  if (text.ends_with("ms")) {
+    per_second = 1000;
+    text.remove_suffix(2);
+  } else if (text.ends_with('s')) {
+    text.remove_suffix(1);
+  }
+  limits.min *= per_second;
+  if (limits.max != FlagLimits().max) limits.max *= per_second;
+  QUIRE_ASSIGN(const double value, ParseLimited<double>(text, limits));
+  target = std::chrono::milliseconds(std::llround(value / per_second * 1000));
   return {};
 }
 

@@ -102,6 +102,18 @@ TEST(FlagsTest, SetsEveryKindOfValue) {
   EXPECT_THAT(v.numbers, ElementsAre(4, 5, 6));
 }
 
+TEST(FlagsTest, TimesHaveUnits) {
+  for (const auto& [text, ms] : {std::pair("2", 2000), {"0.2s", 200}, {"30ms", 30}, {"1500ms", 1500}}) {
+    Values v;
+    Flags flags = v.MakeFlags();
+    ASSERT_TRUE(flags.Parse({"m", "--time", text}, kNone)) << text;
+    EXPECT_EQ(v.time.count(), ms) << text;
+  }
+  for (const char* wrong : {"ms", "s", "-3ms", "3 ms", "3us", "nans"}) {
+    EXPECT_THAT(ErrorOf({"m", "--time", wrong}), HasSubstr("is not a number of 0 or more")) << wrong;
+  }
+}
+
 TEST(FlagsTest, KeepsDefaults) {
   Values v;
   Flags flags = v.MakeFlags();

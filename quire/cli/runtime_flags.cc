@@ -54,8 +54,8 @@ void RuntimeFlags::AddEngine(Flags& flags) {
   flags.Add({"--target-itl",
              &engine.target_itl,
              "TIME",
-             "between tokens, by smaller chunks of prompts: 200ms; 0: none",
-             {.min = 0}});
+             "between tokens: chunks of prompts are cut to it; 0: not",
+             {.min = 0, .max = 3600}});
   flags.Add({"--max-sequences",
              &engine.max_sequences,
              "N",

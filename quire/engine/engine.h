@@ -29,7 +29,7 @@ struct EngineOptions {
   int64_t max_step_tokens = 512;
   // The time between two tokens of a sequence that prompts are to leave: their chunks are cut to it. 0: only
   // max_step_tokens bounds them.
-  std::chrono::milliseconds target_itl{0};
+  std::chrono::milliseconds target_itl{500};
   // Sequences that run at once.
   int64_t max_sequences = 256;
   // Requests that wait before Submit answers kResourceExhausted.
