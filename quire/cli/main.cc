@@ -26,6 +26,7 @@ constexpr VerbRow kVerbs[] = {
     {"pull", "download a model by its hub name or URL", MakePull},
     {"run", "generate from a prompt once", MakeRun},
     {"serve", "serve a model over HTTP, in OpenAI's API", MakeServe},
+    {"top", "watch a server: its memory, by state and by owner", MakeTop},
 };
 
 constexpr int kExitError = 1;

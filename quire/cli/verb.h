@@ -35,6 +35,7 @@ std::unique_ptr<Verb> MakeList();
 std::unique_ptr<Verb> MakePull();
 std::unique_ptr<Verb> MakeRun();
 std::unique_ptr<Verb> MakeServe();
+std::unique_ptr<Verb> MakeTop();
 
 }  // namespace quire
 

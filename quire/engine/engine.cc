@@ -76,6 +76,12 @@ class PagedEngine final : public Engine {
     return usage_;
   }
 
+  bool AskMemory(std::function<void(const MemoryReport&)> answer) override {
+    return inbox_.Ask([this, answer = std::move(answer)] {
+      answer(ReportMemory(scheduler_, model_.info(), clock_.Now()));
+    });
+  }
+
  private:
   void Loop();
 
@@ -176,6 +182,7 @@ bool PagedEngine::Step() {
   TakeArrivals(std::move(mail.arrivals));
   CancelRequests(mail);
   Retire();
+  for (const auto& question : mail.questions) question();
 
   const PlannedStep step = Plan();
   if (!step.sequences.empty()) {

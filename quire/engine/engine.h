@@ -9,6 +9,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -16,6 +17,7 @@
 #include "quire/base/result.h"
 #include "quire/base/thread_pool.h"
 #include "quire/engine/engine_metrics.h"
+#include "quire/engine/memory_report.h"
 #include "quire/engine/request.h"
 #include "quire/engine/token_sink.h"
 #include "quire/kv/page_cache.h"
@@ -76,6 +78,9 @@ class Engine {
   virtual const EngineOptions& options() const = 0;
   virtual EngineMetrics& metrics() = 0;  // thread-safe
   virtual KvUsage kv_usage() const = 0;  // thread-safe snapshot of the last step
+  // Thread-safe. Calls `answer` with what the memory holds, on the engine thread after the step that runs now;
+  // false, and never, once the engine stops.
+  virtual bool AskMemory(std::function<void(const MemoryReport&)> answer) = 0;
 };
 
 }  // namespace quire

@@ -5,6 +5,7 @@
 
 #include <condition_variable>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <utility>
@@ -20,8 +21,9 @@ class Inbox {
   struct Mail {
     std::vector<std::shared_ptr<LiveRequest>> arrivals;
     std::vector<uint64_t> cancels;
+    std::vector<std::function<void()>> questions;
     bool stop = false;
-    bool empty() const { return arrivals.empty() && cancels.empty() && !stop; }
+    bool empty() const { return arrivals.empty() && cancels.empty() && questions.empty() && !stop; }
   };
 
   explicit Inbox(int64_t max_queue) : max_queue_(max_queue) {}
@@ -51,6 +53,15 @@ class Inbox {
     wake_.notify_one();
   }
 
+  // Calls `question` on the engine thread; false, and never, after Stop.
+  bool Ask(std::function<void()> question) {
+    const std::lock_guard lock(mutex_);
+    if (stopped_) return false;
+    mail_.questions.push_back(std::move(question));
+    wake_.notify_one();
+    return true;
+  }
+
   // Takes no new requests from now on.
   void Close() {
     const std::lock_guard lock(mutex_);
@@ -59,7 +70,7 @@ class Inbox {
 
   void Stop() {
     const std::lock_guard lock(mutex_);
-    closed_ = true;
+    closed_ = stopped_ = true;
     mail_.stop = true;
     wake_.notify_one();
   }
@@ -98,6 +109,7 @@ class Inbox {
   int64_t queued_ = 0;  // put, and never ran
   int64_t live_ = 0;    // put, and not done
   bool closed_ = false;
+  bool stopped_ = false;
 };
 
 }  // namespace quire

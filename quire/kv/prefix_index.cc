@@ -119,6 +119,14 @@ void PrefixIndex::RemoveSubtree(PrefixNode& top, std::vector<PageId>& dropped) {
   Settle(above);
 }
 
+int64_t PrefixIndex::bytes() const {
+  constexpr int64_t kChild = 48;  // a node of std::set
+  const int64_t of_node = static_cast<int64_t>(sizeof(PrefixNode) + page_tokens_ * sizeof(Token) +
+                                               windows_.size() * sizeof(PageId)) +
+                          kChild;
+  return std::ssize(nodes_) * of_node + std::ssize(facts_) * static_cast<int64_t>(sizeof(PageFacts));
+}
+
 // -- Pages --------------------------------------------------------------------------------------------------
 
 void PrefixIndex::Attach(PrefixNode& node, size_t group, PageId page) {

@@ -94,6 +94,9 @@ class PrefixIndex {
   void Disown(PageId page, std::vector<PageId>& dropped);
 
   int64_t nodes() const { return std::ssize(nodes_) - std::ssize(unused_); }
+  // Of main memory that the index takes beside the pages, about: what allocations cost beyond their size is
+  // not known.
+  int64_t bytes() const;
 
  private:
   struct PageFacts {

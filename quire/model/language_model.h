@@ -18,7 +18,8 @@ struct ModelInfo {
   int vocab_size = 0;
   int64_t context_length = 0;  // tokens the model was trained for
   int64_t parameters = 0;
-  int64_t weight_bytes = 0;  // resident weights
+  int64_t weight_bytes = 0;      // resident weights
+  int64_t activation_bytes = 0;  // of the largest step
 };
 
 class LanguageModel {

@@ -34,6 +34,7 @@ struct StepMemory {
 
   // Errors: kResourceExhausted.
   static Result<StepMemory> Allocate(const ModelConfig& config, int64_t rows);
+  int64_t bytes() const { return static_cast<int64_t>(buffer_.bytes()); }
 
  private:
   AlignedBuffer buffer_;

@@ -111,7 +111,8 @@ Transformer::Transformer(std::shared_ptr<const ModelFiles> files, ModelConfig co
            .vocab_size = static_cast<int>(config_.vocab),
            .context_length = config_.context_length,
            .parameters = weights_.parameters,
-           .weight_bytes = weights_.bytes};
+           .weight_bytes = weights_.bytes,
+           .activation_bytes = memory_.bytes()};
   rows_.reserve(max_rows_);
   wanted_.reserve(max_rows_);
   logits_rows_.reserve(kLogitsRows);

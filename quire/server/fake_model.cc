@@ -107,6 +107,7 @@ struct FakeSample {
 };
 
 struct FakeRequest {
+  std::string id, tenant;
   std::shared_ptr<TokenSink> sink;
   std::optional<std::vector<std::optional<PositionLogprobs>>> prompt_logprobs;
   std::vector<FakeSample> samples;
@@ -203,6 +204,8 @@ class FakeEngine final : public Engine {
                   fake_.context);
     }
     FakeRequest live;
+    live.id = request.id;
+    live.tenant = request.tenant;
     live.sink = std::move(sink);
     live.prompt_tokens = prompt;
     if (request.sampling.prompt_logprobs) {
@@ -262,6 +265,31 @@ class FakeEngine final : public Engine {
   const EngineOptions& options() const override { return options_; }
   EngineMetrics& metrics() override { return metrics_; }
   KvUsage kv_usage() const override { return {}; }
+  // A page for every request.
+  bool AskMemory(std::function<void(const MemoryReport&)> answer) override {
+    std::lock_guard lock(mutex_);
+    if (stopping_) return false;
+    MemoryReport report;
+    report.page_bytes = 1024;
+    report.page_tokens = fake_.context;
+    report.resident_bytes = 2 << 20;
+    for (const auto& [id, live] : live_) {
+      RequestMemory& memory = report.requests.emplace_back();
+      memory.id = live.id;
+      memory.tenant = live.tenant;
+      memory.running = true;
+      memory.sequences = static_cast<int>(live.samples.size());
+      memory.prompt_tokens = live.prompt_tokens;
+      for (const FakeSample& sample : live.samples) memory.output_tokens += static_cast<int64_t>(sample.next);
+      memory.own_bytes = report.page_bytes;
+      report.kv.used += report.page_bytes;
+    }
+    report.kv.total = fake_.max_queue * report.page_bytes;
+    report.kv.free = report.kv.total - report.kv.used;
+    report.kv.filled = report.kv.used;
+    answer(report);
+    return true;
+  }
 
  private:
   // False when the request is finished.

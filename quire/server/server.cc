@@ -10,6 +10,7 @@
 #include "quire/server/generation.h"
 #include "quire/server/http_metrics.h"
 #include "quire/server/json_body.h"
+#include "quire/server/memory_route.h"
 #include "quire/server/request_log.h"
 #include "quire/server/router.h"
 #include "quire/server/served_model.h"
@@ -156,6 +157,9 @@ void ApiServer::AddRoutes() {
   get("/metrics", [this](const HttpRequest&) { return Metrics(); });
   get("/v1/models", [this](const HttpRequest&) { return ListModels(); });
   get("/v1/models/*", [this](const HttpRequest& request) { return ShowModel(request); });
+  router_.Add("GET", "/memory", [this](const HttpRequest&, ExchangePtr exchange) {
+    AnswerMemory(served_, std::move(exchange));
+  });
   AddCall("/v1/completions", ReadCompletion);
   AddCall("/v1/chat/completions", ReadChat);
   AddJson("/tokenize", Tokenize);

@@ -106,3 +106,19 @@ def test_doctor_finds_what_is_slow(quire):
 
 def test_no_progress_bar_where_nobody_looks(quire):
     assert quire("doctor").stderr == ""
+
+
+def test_top_shows_a_server(quire, smollm2):
+    server = quire.start("serve", smollm2, "--port", "0", "--kv-memory", "64MiB", "--api-key", "k")
+    try:
+        url = server.stdout.readline().split("listening on ")[1].strip()
+        refused = quire("top", url)
+        one_sentence(refused)
+        assert "--api-key" in refused.stderr
+        shown = quire("top", url, "--api-key", "k")
+        assert shown.returncode == 0, shown.stderr
+        assert "0 running, 0 waiting" in shown.stdout and "of 64.0 MiB" in shown.stdout
+    finally:
+        server.kill()
+        server.wait()
+    one_sentence(quire("top", url))

@@ -1,5 +1,6 @@
 """What the endpoints answer, on the fake model and on a real one."""
 import json
+import time
 
 import pytest
 import requests
@@ -64,6 +65,26 @@ def test_n_samples_differ_and_repeat(server):
     for event in stream(server, "/v1/completions", body):
         streamed[event["choices"][0]["index"]] += event["choices"][0]["text"]
     assert streamed == texts
+
+
+def test_memory_tells_whose_it_is(server):
+    deadline = time.time() + 10
+    while (idle := server.get("/memory").json())["requests"]:  # of other tests, whose clients are gone
+        assert time.time() < deadline
+    kv = idle["kv"]
+    assert kv["free_bytes"] + kv["cached_bytes"] == kv["total_bytes"]
+    assert idle["resident_bytes"] > 1 << 20
+    body = {"prompt": "Once upon a time", "max_tokens": 400, "ignore_eos": True, "stream": True, "user": "anna"}
+    with requests.post(server.url + "/v1/completions", json=body, stream=True, timeout=60) as response:
+        lines = response.iter_lines()
+        while b"data" not in next(lines):
+            pass
+        busy = server.get("/memory").json()
+    (request,), (tenant,) = busy["requests"], busy["tenants"]
+    assert request["state"] == "running" and request["tenant"] == tenant["tenant"] == "anna"
+    assert request["id"].startswith("cmpl-") and request["output_tokens"] > 0
+    assert request["own_bytes"] + busy["kv"]["shared_bytes"] == busy["kv"]["used_bytes"] == tenant["own_bytes"]
+    assert busy["kv"]["used_bytes"] % busy["kv"]["page_bytes"] == 0
 
 
 def test_best_of(server):

@@ -1,0 +1,84 @@
+#include "quire/server/memory_route.h"
+
+#include <map>
+#include <nlohmann/json.hpp>
+#include <utility>
+
+#include "quire/server/api_error.h"
+#include "quire/server/json_body.h"
+
+namespace quire {
+
+using nlohmann::ordered_json;
+
+namespace {
+
+ordered_json RequestJson(const RequestMemory& request) {
+  return {{"id", request.id},
+          {"tenant", request.tenant},
+          {"state", request.running ? "running" : "waiting"},
+          {"sequences", request.sequences},
+          {"age_seconds", request.age_s},
+          {"prompt_tokens", request.prompt_tokens},
+          {"cached_tokens", request.cached_tokens},
+          {"output_tokens", request.output_tokens},
+          {"own_bytes", request.own_bytes},
+          {"shared_bytes", request.shared_bytes}};
+}
+
+// What the requests of every tenant hold; a page that two of them share counts for both.
+ordered_json TenantsJson(const std::vector<RequestMemory>& requests) {
+  struct Sum {
+    int64_t requests = 0, own_bytes = 0, shared_bytes = 0;
+  };
+  std::map<std::string, Sum> sums;
+  for (const RequestMemory& request : requests) {
+    Sum& sum = sums[request.tenant];
+    ++sum.requests;
+    sum.own_bytes += request.own_bytes;
+    sum.shared_bytes += request.shared_bytes;
+  }
+  ordered_json tenants = ordered_json::array();
+  for (const auto& [tenant, sum] : sums) {
+    tenants.push_back({{"tenant", tenant},
+                       {"requests", sum.requests},
+                       {"own_bytes", sum.own_bytes},
+                       {"shared_bytes", sum.shared_bytes}});
+  }
+  return tenants;
+}
+
+}  // namespace
+
+ordered_json MemoryJson(const MemoryReport& report) {
+  const KvUsage& kv = report.kv;
+  ordered_json requests = ordered_json::array();
+  for (const RequestMemory& request : report.requests) requests.push_back(RequestJson(request));
+  return {{"resident_bytes", report.resident_bytes},
+          {"weight_bytes", report.weight_bytes},
+          {"activation_bytes", report.activation_bytes},
+          {"prefix_index", {{"nodes", report.index_nodes}, {"bytes", report.index_bytes}}},
+          {"kv",
+           {{"page_tokens", report.page_tokens},
+            {"page_bytes", report.page_bytes},
+            {"total_bytes", kv.total},
+            {"free_bytes", kv.free},
+            {"cached_bytes", kv.cached},
+            {"used_bytes", kv.used},
+            {"shared_bytes", report.shared_bytes},
+            {"waste_bytes", kv.used - kv.filled}}},
+          {"tenants", TenantsJson(report.requests)},
+          {"requests", std::move(requests)}};
+}
+
+void AnswerMemory(const ServedModel& served, std::shared_ptr<HttpExchange> exchange) {
+  const bool asked = served.engine->AskMemory([exchange](const MemoryReport& report) {
+    exchange->Post([exchange, body = DumpJson(MemoryJson(report))]() mutable {
+      exchange->Respond({.body = std::move(body), .headers = {}});
+    });
+  });
+  if (!asked)
+    exchange->Respond(ErrorResponse(ErrorWithStatus(503, "the server is shutting down", "draining")));
+}
+
+}  // namespace quire

@@ -1,0 +1,21 @@
+// GET /memory: where the memory of the server is, by state and by owner.
+#ifndef QUIRE_SERVER_MEMORY_ROUTE_H_
+#define QUIRE_SERVER_MEMORY_ROUTE_H_
+
+#include <memory>
+#include <nlohmann/json_fwd.hpp>
+
+#include "quire/engine/memory_report.h"
+#include "quire/server/http.h"
+#include "quire/server/served_model.h"
+
+namespace quire {
+
+nlohmann::ordered_json MemoryJson(const MemoryReport& report);
+
+// Answers when the step that runs now is done.
+void AnswerMemory(const ServedModel& served, std::shared_ptr<HttpExchange> exchange);
+
+}  // namespace quire
+
+#endif  // QUIRE_SERVER_MEMORY_ROUTE_H_
