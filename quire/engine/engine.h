@@ -78,8 +78,8 @@ class Engine {
   virtual const EngineOptions& options() const = 0;
   virtual EngineMetrics& metrics() = 0;  // thread-safe
   virtual KvUsage kv_usage() const = 0;  // thread-safe snapshot of the last step
-  // Thread-safe. Calls `answer` with what the memory holds, on the engine thread after the step that runs now;
-  // false, and never, once the engine stops.
+  // Thread-safe. Calls `answer` with what the memory holds, on the engine thread after the step that runs
+  // now; false, and never, once the engine stops.
   virtual bool AskMemory(std::function<void(const MemoryReport&)> answer) = 0;
 };
 
