@@ -2,7 +2,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <fstream>
 #include <nlohmann/json.hpp>
 
 #include "quire/cli/forward_bench.h"
@@ -151,14 +150,7 @@ class BenchVerb final : public Verb {
                                  {"max", spread.max},
                                  {"repetitions", result.tokens_per_second}});
     }
-    const std::string text =
-        json.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n";
-    if (json_ == "-") return WriteOut(text);
-    std::ofstream file(json_);
-    file << text;
-    file.close();
-    if (file) return {};
-    return Fail(ErrorCode::kIo, "cannot write the results to {}: check the path and its permissions", json_);
+    return WriteJsonTo(json_, json);
   }
 
   std::string model_, kv_type_ = "f16", json_;

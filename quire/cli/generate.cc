@@ -7,6 +7,7 @@
 #include <cstdio>
 #include <cstring>
 #include <deque>
+#include <fstream>
 #include <mutex>
 
 #include "quire/text/chat_prompt.h"
@@ -92,6 +93,16 @@ Status WriteOut(std::string_view text) {
   if (std::fwrite(text.data(), 1, text.size(), stdout) == text.size() && std::fflush(stdout) == 0) return {};
   return Fail(ErrorCode::kIo, "cannot write to standard output: {}; look at what it is connected to",
               std::strerror(errno));
+}
+
+Status WriteJsonTo(const std::string& path, const nlohmann::ordered_json& json) {
+  const std::string text = json.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n";
+  if (path == "-") return WriteOut(text);
+  std::ofstream file(path);
+  file << text;
+  file.close();
+  if (file) return {};
+  return Fail(ErrorCode::kIo, "cannot write the results to {}: check the path and its permissions", path);
 }
 
 }  // namespace quire

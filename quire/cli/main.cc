@@ -19,6 +19,7 @@ namespace {
 
 constexpr VerbRow kVerbs[] = {
     {"bench", "measure prefill, decode and batched decode", MakeBench},
+    {"bench replay", "let a model serve a recorded trace, and measure it", MakeBenchReplay},
     {"chat", "talk to a model in the terminal", MakeChat},
     {"doctor", "look at this machine: what is used, what is slow, and why", MakeDoctor},
     {"inspect", "show a model's metadata and memory needs", MakeInspect},
@@ -35,7 +36,7 @@ constexpr int kExitUsage = 2;
 std::string ProgramHelp() {
   std::string text =
       "usage: quire VERB ...\nRuns and serves language models on the CPU, out of paged memory.\n\n";
-  for (const VerbRow& row : kVerbs) text += fmt::format("  {:<10}{}\n", row.name, row.summary);
+  for (const VerbRow& row : kVerbs) text += fmt::format("  {:<14}{}\n", row.name, row.summary);
   return text + "\n  quire VERB --help shows a verb's flags, quire --version the version.\n";
 }
 
@@ -137,14 +138,17 @@ int Main(const std::vector<std::string>& arguments) {
     fmt::print("{}", ProgramHelp());
     return 0;
   }
-  const VerbRow* row = FindVerb(first);
+  // A verb may have two words.
+  const VerbRow* row = arguments.size() > 1 ? FindVerb(first + " " + arguments[1]) : nullptr;
+  const int words = row == nullptr ? 1 : 2;
+  if (row == nullptr) row = FindVerb(first);
   if (row == nullptr) {
     const std::string what =
         first.empty() ? "a verb is missing" : fmt::format("there is no verb '{}'", first);
     return Complain({ErrorCode::kInvalidArgument, fmt::format("{}; use one of: {}", what, VerbNames())},
                     kExitUsage);
   }
-  return RunVerb(*row, {arguments.begin() + 1, arguments.end()});
+  return RunVerb(*row, {arguments.begin() + words, arguments.end()});
 }
 
 }  // namespace

@@ -8,7 +8,7 @@ from conftest import PROGRAM, VERBS, one_sentence
 
 @pytest.mark.parametrize("verb", VERBS)
 def test_help_fits_a_screen(quire, verb):
-    done = quire(verb, "--help")
+    done = quire(*verb.split(), "--help")
     assert done.returncode == 0 and done.stderr == ""
     lines = done.stdout.rstrip("\n").split("\n")
     assert len(lines) <= 40

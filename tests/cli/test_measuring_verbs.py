@@ -122,3 +122,22 @@ def test_top_shows_a_server(quire, smollm2):
         server.kill()
         server.wait()
     one_sentence(quire("top", url))
+
+
+def test_bench_replay(quire, smollm2, tmp_path):
+    trace = tmp_path / "trace.jsonl"
+    lines = [{"timestamp": 50 * i, "input_length": 900, "output_length": 40, "hash_ids": [7, i]} for i in range(5)]
+    trace.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    done = quire("bench", "replay", smollm2, trace, "--length-scale", "0.1", "--turns", "2", "--json", "out.json",
+                 "--scheduling", "fair")
+    assert done.returncode == 0, done.stderr
+    assert "10 turns done, 0 left by their clients, 0 failed" in done.stdout
+    result = json.loads((tmp_path / "out.json").read_text())
+    assert len(result["turns"]) == 10 and result["output_tokens"] == 10 * 4
+    assert result["prompt_tokens"] == 5 * (90 + 184) and result["scheduling"] == "fair"
+    assert result["shared_tokens"] == 4 * 51 + 5 * 93
+    assert 4 * 48 + 5 * 93 <= result["cached_tokens"] <= result["shared_tokens"]
+    left = quire("bench", "replay", smollm2, trace, "--cancel", "1", "--users", "2", "--json", "-")
+    assert json.loads(left.stdout)["left"] == 5
+    trace.write_text("{")
+    assert "line 1" in one_sentence(quire("bench", "replay", smollm2, trace))

@@ -1,0 +1,164 @@
+// `quire bench replay MODEL TRACE`: lets a model serve a recorded trace, and measures how it was served.
+#include <fmt/format.h>
+
+#include <nlohmann/json.hpp>
+#include <optional>
+
+#include "quire/cli/generate.h"
+#include "quire/cli/progress.h"
+#include "quire/cli/runtime_flags.h"
+#include "quire/cli/text_table.h"
+#include "quire/cli/verb.h"
+#include "quire/kernels/kernels.h"
+#include "quire/sim/replay.h"
+#include "quire/sim/trace_file.h"
+#include "quire/sim/workload.h"
+
+namespace quire {
+namespace {
+
+using nlohmann::ordered_json;
+
+double Share(int64_t part, int64_t whole) {
+  return whole == 0 ? 0 : static_cast<double>(part) / static_cast<double>(whole);
+}
+
+ordered_json QuantilesJson(const Quantiles& q) {
+  return {{"mean", q.mean}, {"p50", q.p50}, {"p90", q.p90}, {"p99", q.p99}, {"max", q.max}};
+}
+
+const char* EndName(TurnEnd end) {
+  return end == TurnEnd::kDone ? "done" : end == TurnEnd::kLeft ? "left" : "failed";
+}
+
+class BenchReplayVerb final : public Verb {
+ public:
+  BenchReplayVerb() {
+    load_.length_scale = 1;
+    // Whoever comes waits, as at a server with room.
+    runtime_.options.engine.max_queue = 1'000'000;
+  }
+
+  Flags MakeFlags() override {
+    Flags flags("bench replay", "MODEL TRACE [flags]",
+                "Lets a model serve a recorded trace, and measures how it was served.");
+    runtime_.AddModel(flags);
+    flags.Add({"TRACE", &trace_, "", "CSV as Azure's and BurstGPT, JSON lines as Mooncake", {}, true});
+    flags.Add({"-n,--requests", &requests_, "N", "the first N of the trace; 0: all", {.min = 0, .max = 1e7}});
+    flags.Add({"--length-scale", &load_.length_scale, "F", "times all lengths", {.min = 1e-4, .max = 1e4}});
+    flags.Add(
+        {"--speed", &load_.speed, "F", "arrivals come so many times faster", {.min = 1e-6, .max = 1e9}});
+    flags.Add(
+        {"--users", &users_, "N", "so many at any time, whatever the trace says", {.min = 0, .max = 1e6}});
+    flags.Add(
+        {"--burst", &load_.burst_cv, "CV", "arrivals of this variation; 1: Poisson", {.min = 0, .max = 20}});
+    flags.Add(
+        {"--turns", &load_.turns, "N", "of the conversation that a request begins", {.min = 1, .max = 1000}});
+    flags.Add({"--think", &load_.think_s, "S", "seconds before the next turn", {.min = 0, .max = 1e6}});
+    flags.Add({"--cancel", &load_.cancel_share, "P", "of the clients leave halfway", {.min = 0, .max = 1}});
+    flags.Add({"--seed", &seed_, "N", "of texts, bursts and leaving"});
+    flags.Add({"--json", &json_, "FILE", "also write the results there; -: only them, to standard output"});
+    runtime_.AddMachine(flags);
+    runtime_.AddEngine(flags);
+    return flags;
+  }
+
+  Result<int> Run() override {
+    QUIRE_ASSIGN(const auto trace, ReadTrace(trace_, requests_));
+    QUIRE_ASSIGN(const auto runtime, runtime_.Load());
+    const int64_t limit = runtime->engine->options().max_context;
+    load_.context = limit > 0 ? limit : runtime->model->info().context_length;
+    load_.seed = *seed_;
+    load_.vocab = runtime->model->info().vocab_size;
+    const Workload workload = MakeWorkload(trace, load_);
+    runtime->engine->Start();
+    ProgressBar bar("replaying");
+    const auto progress = [&](int64_t done, int64_t all) {
+      bar.Set(Share(done, all), fmt::format("{} of {} turns", done, all));
+    };
+    const ReplayResult result =
+        Replay(*runtime->engine, workload, {.users = static_cast<int>(users_), .progress = progress});
+    bar.Finish();
+    const ReplaySummary summary = Summarise(result);
+    if (json_ != "-") QUIRE_TRY(WriteOut(Table(*runtime, workload, summary)));
+    if (!json_.empty()) QUIRE_TRY(WriteJson(*runtime, result, summary));
+    return summary.failed == 0 ? 0 : 1;
+  }
+
+ private:
+  std::string Table(const Runtime& runtime, const Workload& workload, const ReplaySummary& summary) const {
+    std::string text = fmt::format("{}, {} kernels, {} threads, scheduling {}, prefix caching {}\n",
+                                   runtime.model->info().name, BestKernels().name, runtime.pool->threads(),
+                                   runtime_.options.engine.scheduling, runtime_.prefix_caching);
+    text += fmt::format(
+        "{} turns done, {} left by their clients, {} failed; {} conversations cut to the context\n",
+        summary.done, summary.left, summary.failed, workload.cut);
+    text += fmt::format("prompts {} tokens, {:.1f} % from the cache ({:.1f} % is there to share)\n",
+                        summary.prompt_tokens, 100 * Share(summary.cached_tokens, summary.prompt_tokens),
+                        100 * Share(summary.shared_tokens, summary.prompt_tokens));
+    text += fmt::format("output  {} tokens, {:.1f} per second, {:.2f} turns per second\n",
+                        summary.output_tokens, summary.output_tokens_per_s, summary.turns_per_s);
+    TextTable table({"seconds", "mean", "p50", "p90", "p99", "max"});
+    const auto add = [&](const char* name, const Quantiles& q) {
+      table.Add({name, fmt::format("{:.3f}", q.mean), fmt::format("{:.3f}", q.p50),
+                 fmt::format("{:.3f}", q.p90), fmt::format("{:.3f}", q.p99), fmt::format("{:.3f}", q.max)});
+    };
+    add("to the first token", summary.first_token_s);
+    add("between tokens", summary.gap_s);
+    add("whole turns", summary.turn_s);
+    return text + table.Render();
+  }
+
+  Status WriteJson(const Runtime& runtime, const ReplayResult& result, const ReplaySummary& summary) const {
+    const EngineOptions& engine = runtime_.options.engine;
+    ordered_json json = {{"model", runtime.model->info().name},
+                         {"kernels", BestKernels().name},
+                         {"threads", runtime.pool->threads()},
+                         {"scheduling", engine.scheduling},
+                         {"prefix_caching", runtime_.prefix_caching == "on"},
+                         {"kv_bytes", runtime.engine->kv_usage().total},
+                         {"trace", trace_},
+                         {"length_scale", load_.length_scale},
+                         {"speed", load_.speed},
+                         {"users", users_},
+                         {"burst_cv", load_.burst_cv},
+                         {"turns_each", load_.turns},
+                         {"seconds", result.seconds},
+                         {"done", summary.done},
+                         {"left", summary.left},
+                         {"failed", summary.failed},
+                         {"prompt_tokens", summary.prompt_tokens},
+                         {"cached_tokens", summary.cached_tokens},
+                         {"shared_tokens", summary.shared_tokens},
+                         {"output_tokens", summary.output_tokens},
+                         {"output_tokens_per_second", summary.output_tokens_per_s},
+                         {"first_token_seconds", QuantilesJson(summary.first_token_s)},
+                         {"gap_seconds", QuantilesJson(summary.gap_s)},
+                         {"turn_seconds", QuantilesJson(summary.turn_s)},
+                         {"turns", ordered_json::array()}};
+    for (const TurnRecord& turn : result.turns) {
+      json["turns"].push_back({{"asked", turn.asked_s},
+                               {"first", turn.first_s},
+                               {"last", turn.last_s},
+                               {"prompt_tokens", turn.prompt_tokens},
+                               {"cached_tokens", turn.cached_tokens},
+                               {"shared_tokens", turn.shared_tokens},
+                               {"output_tokens", turn.output_tokens},
+                               {"end", EndName(turn.end)},
+                               {"failure", turn.failure}});
+    }
+    return WriteJsonTo(json_, json);
+  }
+
+  RuntimeFlags runtime_;
+  WorkloadOptions load_;
+  std::string trace_, json_;
+  std::optional<uint64_t> seed_ = 1;
+  int64_t requests_ = 100, users_ = 0;
+};
+
+}  // namespace
+
+std::unique_ptr<Verb> MakeBenchReplay() { return std::make_unique<BenchReplayVerb>(); }
+
+}  // namespace quire

@@ -1,0 +1,134 @@
+#include "quire/sim/workload.h"
+
+#include <algorithm>
+#include <cmath>
+#include <unordered_set>
+
+namespace quire {
+namespace {
+
+// Random numbers of our own making: the standard distributions differ between libraries.
+class Numbers {
+ public:
+  explicit Numbers(uint64_t seed) : state_(seed) {}
+  uint64_t Next() {  // splitmix64
+    uint64_t x = state_ += 0x9E3779B97F4A7C15;
+    x = (x ^ (x >> 30)) * 0xBF58476D1CE4E5B9;
+    x = (x ^ (x >> 27)) * 0x94D049BB133111EB;
+    return x ^ (x >> 31);
+  }
+  double Uniform() { return static_cast<double>(Next() >> 11) * 0x1p-53; }
+  Token Id(int vocab) { return static_cast<Token>(Next() % static_cast<uint64_t>(vocab)); }
+
+ private:
+  uint64_t state_;
+};
+
+double Normal(Numbers& numbers) {
+  constexpr double kTwoPi = 6.283185307179586;
+  return std::sqrt(-2 * std::log(1 - numbers.Uniform())) * std::cos(kTwoPi * numbers.Uniform());
+}
+
+// Mean 1 and the given shape: Marsaglia and Tsang's method (2000), boosted below shape 1.
+double Gamma(Numbers& numbers, double shape) {
+  const double boost = shape < 1 ? std::pow(1 - numbers.Uniform(), 1 / shape) : 1;
+  const double d = (shape < 1 ? shape + 1 : shape) - 1.0 / 3, c = 1 / std::sqrt(9 * d);
+  while (true) {
+    const double x = Normal(numbers), v = std::pow(1 + c * x, 3);
+    if (v > 0 && std::log(1 - numbers.Uniform()) < 0.5 * x * x + d - d * v + d * std::log(v)) {
+      return d * v * boost / shape;
+    }
+  }
+}
+
+int64_t Scaled(int64_t tokens, double scale) {
+  return std::max<int64_t>(1, std::llround(static_cast<double>(tokens) * scale));
+}
+
+void AppendText(uint64_t seed, int64_t tokens, int vocab, std::vector<Token>& text) {
+  Numbers numbers(seed);
+  for (int64_t i = 0; i < tokens; ++i) text.push_back(numbers.Id(vocab));
+}
+
+// The texts that hash ids stand for, and what later prompts share of earlier ones.
+class Texts {
+ public:
+  explicit Texts(const WorkloadOptions& options)
+      : options_(options), hash_tokens_(Scaled(kHashTokens, options.length_scale)) {}
+
+  Turn FirstTurn(const TraceRequest& request, uint64_t own_seed) {
+    Turn turn;
+    const int64_t tokens = Scaled(request.prompt_tokens, options_.length_scale);
+    turn.output_tokens = Scaled(request.output_tokens, options_.length_scale);
+    uint64_t chain = 0;
+    for (const int64_t id : request.hash_ids) {
+      const int64_t left = tokens - std::ssize(turn.said);
+      if (left <= 0) break;
+      const int64_t n = std::min(left, hash_tokens_);
+      AppendText(options_.seed * 31 + static_cast<uint64_t>(id), n, options_.vocab, turn.said);
+      chain = Numbers(chain ^ static_cast<uint64_t>(id)).Next();
+      const bool seen = !prefixes_.insert(chain).second;
+      const bool all_seen = turn.shared_tokens == std::ssize(turn.said) - n;
+      if (seen && all_seen) turn.shared_tokens += n;
+    }
+    AppendText(own_seed, tokens - std::ssize(turn.said), options_.vocab, turn.said);
+    return turn;
+  }
+
+ private:
+  const WorkloadOptions& options_;
+  const int64_t hash_tokens_;
+  std::unordered_set<uint64_t> prefixes_;
+};
+
+// Shortens the conversation to what the context takes; true when something had to go.
+bool Cut(Conversation& conversation, int64_t context) {
+  int64_t room = context;
+  for (size_t i = 0; i < conversation.turns.size(); ++i) {
+    Turn& turn = conversation.turns[i];
+    if (std::ssize(turn.said) + turn.output_tokens <= room) {
+      room -= std::ssize(turn.said) + turn.output_tokens;
+      continue;
+    }
+    if (i > 0) {
+      conversation.turns.resize(i);
+      return true;
+    }
+    turn.output_tokens = std::min(turn.output_tokens, std::max<int64_t>(1, context / 2));
+    turn.said.resize(std::min(std::ssize(turn.said), context - turn.output_tokens));
+    conversation.turns.resize(1);
+    return true;
+  }
+  return false;
+}
+
+}  // namespace
+
+Workload MakeWorkload(std::span<const TraceRequest> trace, const WorkloadOptions& options) {
+  Workload workload{.conversations = {}, .think_s = options.think_s / options.speed};
+  Numbers numbers(options.seed);
+  Texts texts(options);
+  const double mean_gap =
+      trace.size() < 2 ? 0 : trace.back().arrival_s / options.speed / static_cast<double>(trace.size() - 1);
+  double arrival = 0;
+  for (const TraceRequest& request : trace) {
+    Conversation& conversation = workload.conversations.emplace_back();
+    if (options.burst_cv > 0) {
+      conversation.arrival_s = arrival;
+      arrival += mean_gap * Gamma(numbers, 1 / (options.burst_cv * options.burst_cv));
+    } else {
+      conversation.arrival_s = request.arrival_s / options.speed;
+    }
+    conversation.leaves = request.output_tokens == 0 || numbers.Uniform() < options.cancel_share;
+    conversation.turns.push_back(texts.FirstTurn(request, numbers.Next()));
+    for (int i = 1; i < options.turns; ++i) {
+      Turn next{.said = {}, .output_tokens = conversation.turns[0].output_tokens};
+      AppendText(numbers.Next(), std::ssize(conversation.turns[0].said), options.vocab, next.said);
+      conversation.turns.push_back(std::move(next));
+    }
+    workload.cut += Cut(conversation, options.context);
+  }
+  return workload;
+}
+
+}  // namespace quire
