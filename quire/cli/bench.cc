@@ -4,6 +4,9 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
+#include "quire/base/byte_size.h"
+#include "quire/base/clock.h"
+#include "quire/cli/bar_chart.h"
 #include "quire/cli/forward_bench.h"
 #include "quire/cli/generate.h"
 #include "quire/cli/model_path.h"
@@ -11,6 +14,7 @@
 #include "quire/cli/text_table.h"
 #include "quire/cli/user_folders.h"
 #include "quire/cli/verb.h"
+#include "quire/engine/memory_report.h"
 #include "quire/kernels/kernels.h"
 #include "quire/model/transformer.h"
 
@@ -44,6 +48,7 @@ class BenchVerb final : public Verb {
     flags.Add(
         {"--max-step-tokens", &step_tokens_, "N", "largest piece of a prompt", {.min = 1, .max = 65536}});
     flags.Add({"--exact", &exact_, "", "compute with f32 activations"});
+    flags.Add({"--svg", &svg_, "FILE", "also draw the results there"});
     flags.Add({"--json", &json_, "FILE", "also write the results there; -: only them, to standard output"});
     return flags;
   }
@@ -61,11 +66,14 @@ class BenchVerb final : public Verb {
     QUIRE_ASSIGN(const std::string path, ResolveModel(model_, ModelCacheFolder()));
     QUIRE_ASSIGN(auto files, ModelFiles::Open(path));
     ThreadPool pool(threads_ > 0 ? threads_ : UsableProcessors());
+    const TimePoint start = Clock::System().Now();
     QUIRE_ASSIGN(const auto model, Load(std::move(files), pool));
+    load_s_ = Seconds(Clock::System().Now() - start);
     QUIRE_ASSIGN(ForwardBench bench, ForwardBench::Create(*model, cases, step_tokens_));
     const std::vector<BenchResult> results = Measure(bench, cases);
     if (json_ != "-") QUIRE_TRY(WriteOut(Table(*model, pool, results)));
     if (!json_.empty()) QUIRE_TRY(WriteJson(*model, pool, results));
+    if (!svg_.empty()) QUIRE_TRY(WriteSvg(*model, results));
     return 0;
   }
 
@@ -124,7 +132,18 @@ class BenchVerb final : public Verb {
     return fmt::format("{} ({}), {} kernels, {} threads, {} KV{}; medians of {}\n", model.info().name,
                        model.info().architecture, BestKernels().name, pool.threads(), kv_type_,
                        exact_ ? ", exact" : "", repetitions_) +
-           table.Render();
+           table.Render() +
+           fmt::format("weights loaded in {:.2f} s; {} resident at the end, mapped files included\n", load_s_,
+                       FormatByteSize(static_cast<uint64_t>(ResidentBytes())));
+  }
+
+  Status WriteSvg(const LanguageModel& model, const std::vector<BenchResult>& results) const {
+    std::vector<Bar> bars;
+    for (const BenchResult& result : results) {
+      const Spread spread = SpreadOf(result.tokens_per_second);
+      bars.push_back({result.what.Name(), spread.median, spread.min, spread.max});
+    }
+    return WriteBars(svg_, model.info().name, "tokens/s", bars);
   }
 
   Status WriteJson(const LanguageModel& model, const ThreadPool& pool,
@@ -137,6 +156,8 @@ class BenchVerb final : public Verb {
                                    {"threads", pool.threads()},
                                    {"kv_type", kv_type_},
                                    {"exact", exact_},
+                                   {"load_seconds", load_s_},
+                                   {"resident_bytes", ResidentBytes()},
                                    {"results", nlohmann::ordered_json::array()}};
     for (const BenchResult& result : results) {
       const Spread spread = SpreadOf(result.tokens_per_second);
@@ -153,7 +174,8 @@ class BenchVerb final : public Verb {
     return WriteJsonTo(json_, json);
   }
 
-  std::string model_, kv_type_ = "f16", json_;
+  std::string model_, kv_type_ = "f16", json_, svg_;
+  double load_s_ = 0;
   std::vector<int64_t> prompts_{512}, outputs_{128}, batches_{1, 4, 16}, depths_{0};
   int repetitions_ = 3, threads_ = 0, page_tokens_ = 16;
   int64_t step_tokens_ = 512;

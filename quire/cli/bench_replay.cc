@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 
+#include "quire/cli/bar_chart.h"
 #include "quire/cli/generate.h"
 #include "quire/cli/progress.h"
 #include "quire/cli/runtime_flags.h"
@@ -57,6 +58,7 @@ class BenchReplayVerb final : public Verb {
     flags.Add({"--think", &load_.think_s, "S", "seconds before the next turn", {.min = 0, .max = 1e6}});
     flags.Add({"--cancel", &load_.cancel_share, "P", "of the clients leave halfway", {.min = 0, .max = 1}});
     flags.Add({"--seed", &seed_, "N", "of texts, bursts and leaving"});
+    flags.Add({"--svg", &svg_, "FILE", "also draw the waiting times there"});
     flags.Add({"--json", &json_, "FILE", "also write the results there; -: only them, to standard output"});
     runtime_.AddMachine(flags);
     runtime_.AddEngine(flags);
@@ -82,6 +84,7 @@ class BenchReplayVerb final : public Verb {
     const ReplaySummary summary = Summarise(result);
     if (json_ != "-") QUIRE_TRY(WriteOut(Table(*runtime, workload, summary)));
     if (!json_.empty()) QUIRE_TRY(WriteJson(*runtime, result, summary));
+    if (!svg_.empty()) QUIRE_TRY(WriteSvg(*runtime, summary));
     return summary.failed == 0 ? 0 : 1;
   }
 
@@ -107,6 +110,19 @@ class BenchReplayVerb final : public Verb {
     add("between tokens", summary.gap_s);
     add("whole turns", summary.turn_s);
     return text + table.Render();
+  }
+
+  Status WriteSvg(const Runtime& runtime, const ReplaySummary& summary) const {
+    std::vector<Bar> bars;
+    const auto add = [&](const std::string& name, const Quantiles& q) {
+      bars.push_back({name + ", mean", q.mean, 0, 0});
+      bars.push_back({name + ", p50", q.p50, 0, 0});
+      bars.push_back({name + ", p99", q.p99, 0, 0});
+    };
+    add("first token", summary.first_token_s);
+    add("between tokens", summary.gap_s);
+    add("whole turn", summary.turn_s);
+    return WriteBars(svg_, fmt::format("{} serves {}", runtime.model->info().name, trace_), "s", bars);
   }
 
   Status WriteJson(const Runtime& runtime, const ReplayResult& result, const ReplaySummary& summary) const {
@@ -152,7 +168,7 @@ class BenchReplayVerb final : public Verb {
 
   RuntimeFlags runtime_;
   WorkloadOptions load_;
-  std::string trace_, json_;
+  std::string trace_, json_, svg_;
   std::optional<uint64_t> seed_ = 1;
   int64_t requests_ = 100, users_ = 0;
 };

@@ -1,5 +1,7 @@
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "quire/cli/bar_chart.h"
 #include "quire/cli/forward_bench.h"
 #include "quire/cli/http_client.h"
 #include "quire/cli/progress.h"
@@ -8,11 +10,24 @@
 namespace quire {
 namespace {
 
+using testing::HasSubstr;
+
 TEST(TextTableTest, AlignsWordsAndNumbers) {
   TextTable table({"name", "n"});
   table.Add({"a", "1"});
   table.Add({"long", "100"});
   EXPECT_EQ(table.Render(), "  name     n\n  a        1\n  long   100\n");
+}
+
+TEST(BarChartTest, DrawsToScale) {
+  const std::string svg = RenderBars("a & <b>", "t/s", {{"x<", 200, 0, 0}, {"y", 100, 50, 150}});
+  EXPECT_THAT(svg, HasSubstr("a &amp; &lt;b&gt;"));
+  EXPECT_THAT(svg, HasSubstr("width=\"390.0\""));  // the longest takes all the space
+  EXPECT_THAT(svg, HasSubstr("width=\"195.0\""));
+  EXPECT_THAT(svg, HasSubstr("<line x1=\"297.5\" y1=\"78\" x2=\"492.5\""));
+  EXPECT_THAT(svg, HasSubstr(">200 t/s</text>"));
+  EXPECT_THAT(RenderBars("", "s", {{"zero", 0, 0, 0}}), HasSubstr("width=\"0.0\""));
+  EXPECT_EQ(WriteBars("/no/such/folder/x.svg", "", "", {}).error().code, ErrorCode::kIo);
 }
 
 TEST(ProgressTest, RendersWithinTheWidth) {

@@ -64,6 +64,8 @@ RequestMemory MemoryOf(const Sequences& sequences, const Holders& holders, int64
   return memory;
 }
 
+}  // namespace
+
 int64_t ResidentBytes() {
   std::FILE* file = std::fopen("/proc/self/statm", "re");
   if (file == nullptr) return 0;
@@ -72,8 +74,6 @@ int64_t ResidentBytes() {
   std::fclose(file);
   return resident * sysconf(_SC_PAGESIZE);
 }
-
-}  // namespace
 
 MemoryReport ReportMemory(const Scheduler& scheduler, const ModelInfo& model, TimePoint now) {
   const PageCache& cache = scheduler.cache();

@@ -39,6 +39,9 @@ struct MemoryReport {
   std::vector<RequestMemory> requests;  // the largest first
 };
 
+// Of main memory that the process has, mapped files included; 0 where /proc does not tell.
+int64_t ResidentBytes();
+
 MemoryReport ReportMemory(const Scheduler& scheduler, const ModelInfo& model, TimePoint now);
 
 }  // namespace quire
