@@ -3,7 +3,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <fstream>
+
+#include "quire/cli/generate.h"
 
 namespace quire {
 namespace {
@@ -65,11 +66,7 @@ std::string RenderBars(const std::string& title, const std::string& unit, const 
 
 Status WriteBars(const std::string& path, const std::string& title, const std::string& unit,
                  const std::vector<Bar>& bars) {
-  std::ofstream file(path);
-  file << RenderBars(title, unit, bars);
-  file.close();
-  if (file) return {};
-  return Fail(ErrorCode::kIo, "cannot write the chart to {}: check the path and its permissions", path);
+  return WriteFile(path, "chart", RenderBars(title, unit, bars));
 }
 
 }  // namespace quire

@@ -35,7 +35,6 @@ const char* EndName(TurnEnd end) {
 class BenchReplayVerb final : public Verb {
  public:
   BenchReplayVerb() {
-    load_.length_scale = 1;
     // Whoever comes waits, as at a server with room.
     runtime_.options.engine.max_queue = 1'000'000;
   }
@@ -68,8 +67,7 @@ class BenchReplayVerb final : public Verb {
   Result<int> Run() override {
     QUIRE_ASSIGN(const auto trace, ReadTrace(trace_, requests_));
     QUIRE_ASSIGN(const auto runtime, runtime_.Load());
-    const int64_t limit = runtime->engine->options().max_context;
-    load_.context = limit > 0 ? limit : runtime->model->info().context_length;
+    load_.context = runtime->engine->options().max_context;
     load_.seed = *seed_;
     load_.vocab = runtime->model->info().vocab_size;
     const Workload workload = MakeWorkload(trace, load_);

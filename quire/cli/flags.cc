@@ -4,11 +4,11 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
-#include <charconv>
 #include <cmath>
 #include <cstdlib>
 
 #include "quire/base/byte_size.h"
+#include "quire/base/parse_number.h"
 
 namespace quire {
 namespace {
@@ -30,14 +30,6 @@ std::string EnvironmentName(const Flag& flag) {
   std::string name = "QUIRE_" + FlagKey(flag);
   for (char& c : name) c = c == '-' ? '_' : static_cast<char>(std::toupper(static_cast<unsigned char>(c)));
   return name;
-}
-
-template <typename T>
-std::optional<T> ParseNumber(std::string_view text) {
-  T value{};
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (error != std::errc() || end != text.data() + text.size()) return std::nullopt;
-  return value;
 }
 
 std::optional<bool> ParseBool(std::string_view text) {

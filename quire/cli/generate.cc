@@ -3,13 +3,11 @@
 #include "quire/cli/generate.h"
 
 #include <cerrno>
-#include <condition_variable>
 #include <cstdio>
 #include <cstring>
-#include <deque>
 #include <fstream>
-#include <mutex>
 
+#include "quire/base/waiting_queue.h"
 #include "quire/text/chat_prompt.h"
 
 namespace quire {
@@ -18,24 +16,9 @@ namespace {
 class QueueSink final : public TokenSink {
  public:
   void OnPromptLogprobs(std::vector<std::optional<PositionLogprobs>>) override {}
-  void OnOutput(OutputEvent event) override {
-    const std::lock_guard lock(mutex_);
-    events_.push_back(std::move(event));
-    arrived_.notify_one();
-  }
-  // The next event, or nothing after a tenth of a second.
-  std::optional<OutputEvent> Next() {
-    std::unique_lock lock(mutex_);
-    if (!arrived_.wait_for(lock, std::chrono::milliseconds(100), [&] { return !events_.empty(); })) return {};
-    OutputEvent event = std::move(events_.front());
-    events_.pop_front();
-    return event;
-  }
+  void OnOutput(OutputEvent event) override { events.Put(std::move(event)); }
 
- private:
-  std::mutex mutex_;
-  std::condition_variable arrived_;
-  std::deque<OutputEvent> events_;
+  WaitingQueue<OutputEvent> events;
 };
 
 double PerSecond(int64_t tokens, double seconds) {
@@ -65,7 +48,8 @@ Result<Generated> Generate(Engine& engine, Request request,
       engine.Cancel(id);
       cancelled = true;
     }
-    const auto event = sink->Next();
+    constexpr double kLook = 0.1;  // seconds between two looks at `cancel`
+    const auto event = sink->events.Take(kLook);
     if (!event) continue;
     if (answer.output_tokens == 0) answer.to_first_token = Clock::System().Now() - start;
     answer.prompt_tokens = event->prompt_tokens;
@@ -95,14 +79,17 @@ Status WriteOut(std::string_view text) {
               std::strerror(errno));
 }
 
-Status WriteJsonTo(const std::string& path, const nlohmann::ordered_json& json) {
-  const std::string text = json.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n";
-  if (path == "-") return WriteOut(text);
+Status WriteFile(const std::string& path, std::string_view what, std::string_view text) {
   std::ofstream file(path);
   file << text;
   file.close();
   if (file) return {};
-  return Fail(ErrorCode::kIo, "cannot write the results to {}: check the path and its permissions", path);
+  return Fail(ErrorCode::kIo, "cannot write the {} to {}: check the path and its permissions", what, path);
+}
+
+Status WriteJsonTo(const std::string& path, const nlohmann::ordered_json& json) {
+  const std::string text = json.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n";
+  return path == "-" ? WriteOut(text) : WriteFile(path, "results", text);
 }
 
 }  // namespace quire

@@ -42,6 +42,8 @@ Result<std::vector<Token>> EncodeChat(const Runtime& runtime, const nlohmann::or
 
 // Writes to standard output at once. Errors: kIo.
 Status WriteOut(std::string_view text);
+// Writes a file, whose content an error calls `what`. Errors: kIo.
+Status WriteFile(const std::string& path, std::string_view what, std::string_view text);
 // Writes results to a file, or to standard output where the path is "-". Errors: kIo.
 Status WriteJsonTo(const std::string& path, const nlohmann::ordered_json& json);
 

@@ -69,9 +69,7 @@ std::string Summary(const json& memory, std::optional<TopRates> rates) {
 
 // What a client chose may hold anything: no control characters reach the terminal.
 std::string Label(const json& text, size_t most) {
-  std::string label;
-  for (const char c : text.get<std::string>())
-    label += static_cast<unsigned char>(c) < 32 || c == 127 ? '?' : c;
+  std::string label = ReplaceControls(text.get<std::string>());
   if (label.size() <= most) return label;
   label.resize(most - 2);
   return ReplaceInvalidUtf8(label) + "..";

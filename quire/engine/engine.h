@@ -75,9 +75,9 @@ class Engine {
   // REQUIRES: Start was not called.
   virtual bool Step() = 0;
 
-  virtual const EngineOptions& options() const = 0;
-  virtual EngineMetrics& metrics() = 0;  // thread-safe
-  virtual KvUsage kv_usage() const = 0;  // thread-safe snapshot of the last step
+  virtual const EngineOptions& options() const = 0;  // with the max_context that holds, never 0
+  virtual EngineMetrics& metrics() = 0;              // thread-safe
+  virtual KvUsage kv_usage() const = 0;              // thread-safe snapshot of the last step
   // Thread-safe. Calls `answer` with what the memory holds, on the engine thread after the step that runs
   // now; false, and never, once the engine stops.
   virtual bool AskMemory(std::function<void(const MemoryReport&)> answer) = 0;

@@ -4,6 +4,8 @@
 #include <cmath>
 #include <limits>
 
+#include "quire/base/split_mix.h"
+
 // How it stays fast on vocabularies of a quarter million tokens: nothing sorts the vocabulary. Greedy is one
 // pass of the log-sum-exp kernel. An untruncated draw takes the log-sum-exp of every block of kBlock logits,
 // picks a block by mass and only there looks at single tokens. Truncation collects leading candidates with a
@@ -17,13 +19,6 @@ constexpr size_t kFirstCandidates = 64;  // top_p looks at this many first ...
 constexpr size_t kCandidateGrowth = 8;   // ... and at this many times more while they are not enough
 constexpr double kGreedyBelow = 1e-5;    // temperatures that float logits cannot be divided by
 
-uint64_t SplitMix(uint64_t x) {
-  x += 0x9e3779b97f4a7c15ull;
-  x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9ull;
-  x = (x ^ (x >> 27)) * 0x94d049bb133111ebull;
-  return x ^ (x >> 31);
-}
-
 }  // namespace
 
 bool TokenCounts::Needed(const SamplingParams& params) {
@@ -34,7 +29,7 @@ double UniformAt(uint64_t seed, int sample, int64_t position) {
   uint64_t x = SplitMix(seed);
   x = SplitMix(x ^ static_cast<uint64_t>(sample));
   x = SplitMix(x ^ static_cast<uint64_t>(position));
-  return static_cast<double>(x >> 11) * 0x1p-53;
+  return UnitInterval(x);
 }
 
 Sampler::Sampler(const KernelTable& kernels, int vocab_size) : kernels_(kernels) {

@@ -2,16 +2,14 @@
 
 #include <fmt/format.h>
 
-#include <charconv>
+#include "quire/base/parse_number.h"
 
 namespace quire {
 namespace {
 
 std::optional<int> FiveDigits(std::string_view text) {
-  int value = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (error != std::errc() || end != text.data() + text.size() || value < 1) return std::nullopt;
-  return value;
+  const auto value = ParseNumber<int>(text);
+  return value && *value >= 1 ? value : std::nullopt;
 }
 
 }  // namespace

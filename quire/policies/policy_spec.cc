@@ -1,8 +1,7 @@
 #include "quire/policies/policy_spec.h"
 
-#include <charconv>
-
 #include "quire/base/check.h"
+#include "quire/base/parse_number.h"
 
 namespace quire {
 namespace {
@@ -15,15 +14,13 @@ const PolicyParam* Find(std::span<const PolicyParam> params, std::string_view na
 }
 
 Result<double> ParseValue(const std::string& policy, const PolicyParam& param, std::string_view text) {
-  double value = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  const auto value = ParseNumber<double>(text);
   // Written so that NaN fails too.
-  if (error != std::errc() || end != text.data() + text.size() ||
-      !(value >= param.min && value <= param.max)) {
+  if (!value || !(*value >= param.min && *value <= param.max)) {
     return Fail(ErrorCode::kInvalidArgument, "{}:{}={} is not a number in [{}, {}]; the default is {}",
                 policy, param.name, text, param.min, param.max, param.default_value);
   }
-  return value;
+  return *value;
 }
 
 }  // namespace

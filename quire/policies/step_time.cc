@@ -58,7 +58,7 @@ double StepTime::Seconds(const StepWork& work) const {
   return seconds;
 }
 
-int64_t StepTime::ChunkWithin(double goal_s, StepWork work, int64_t position, int64_t most) const {
+int64_t StepTime::ChunkWithin(double goal_s, const StepWork& work, int64_t position, int64_t most) const {
   if (!learned_) return std::min(most, kFirstChunk);
   int64_t fits = 0, too_many = most + 1;
   while (fits + 1 < too_many) {

@@ -29,7 +29,7 @@ class StepTime {
   double Seconds(const StepWork& work) const;
   // Tokens of a prompt, from `position` on, that a step with `work` can take beside it and end within
   // `goal_s`: 0 to `most`, and a small chunk when nothing was learned.
-  int64_t ChunkWithin(double goal_s, StepWork work, int64_t position, int64_t most) const;
+  int64_t ChunkWithin(double goal_s, const StepWork& work, int64_t position, int64_t most) const;
 
  private:
   static constexpr int kFacts = 4;  // one, tokens, logits, attended

@@ -7,6 +7,7 @@
 #include <stdexcept>
 #include <thread>
 
+#include "quire/base/split_mix.h"
 #include "quire/engine/request_limits.h"
 #include "quire/server/json_body.h"
 
@@ -114,12 +115,6 @@ struct FakeRequest {
   int64_t prompt_tokens = 0;
 };
 
-uint64_t Mix(uint64_t x) {
-  x = (x ^ (x >> 30)) * 0xBF58476D1CE4E5B9;
-  x = (x ^ (x >> 27)) * 0x94D049BB133111EB;
-  return x ^ (x >> 31);
-}
-
 PositionLogprobs LogprobsOf(Token token, int top) {
   PositionLogprobs result{{token, -0.5F, 1}, {}};
   for (int i = 0; i < top; ++i)
@@ -133,7 +128,7 @@ FakeSample Speak(const Request& request, int index, int64_t max_tokens) {
   constexpr uint64_t kFirsts = 25;  // places to begin that are not inside a character
   const SamplingParams& params = request.sampling;
   uint64_t state = params.temperature == 0 ? 0 : params.seed.value_or(1) + index;
-  for (Token token : request.prompt) state = Mix(state * 31 + token);
+  for (Token token : request.prompt) state = MixBits(state * 31 + token);
   std::string prompt;
   for (Token token : request.prompt) prompt += static_cast<char>(token);
 

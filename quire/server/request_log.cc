@@ -5,17 +5,13 @@
 
 #include <string>
 
+#include "quire/text/utf8.h"
+
 namespace quire {
 namespace {
 
 // A path comes from a client: no control characters in the log.
-std::string Printable(std::string_view text) {
-  std::string out(text.substr(0, 200));
-  for (char& c : out) {
-    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7F) c = '?';
-  }
-  return out;
-}
+std::string Printable(std::string_view text) { return ReplaceControls(text.substr(0, 200)); }
 
 }  // namespace
 

@@ -69,8 +69,7 @@ class ApiServer final : public Server, private HttpHandler {
     served_.tokenizer = runtime.tokenizer.get();
     served_.chat_template = runtime.chat_template.get();
     served_.chat_template_missing = runtime.chat_template_missing;
-    const int64_t limit = runtime.engine->options().max_context;
-    served_.context_length = limit > 0 ? limit : runtime.model->info().context_length;
+    served_.context_length = runtime.engine->options().max_context;
     served_.max_prompt_bytes = served_.context_length * LongestToken(*served_.tokenizer);
     served_.names = options_.model_names;
     if (served_.names.empty()) served_.names.push_back(runtime.model->info().name);

@@ -1,15 +1,13 @@
 #include "quire/sim/replay.h"
 
 #include <algorithm>
-#include <condition_variable>
-#include <deque>
-#include <mutex>
 #include <numeric>
 #include <optional>
 #include <queue>
 #include <utility>
 
 #include "quire/base/clock.h"
+#include "quire/base/waiting_queue.h"
 
 // Invariants: the engine's thread only writes into the sink of a turn and puts what happened into the inbox
 // of the replay; the caller's thread does all else. It reads a sink after the turn's end has come.
@@ -24,29 +22,7 @@ struct News {
   bool over = false;  // else: the moment has come at which its client leaves
 };
 
-// From the engine's thread to the caller's.
-class NewsQueue {
- public:
-  void Put(News news) {
-    const std::lock_guard lock(mutex_);
-    news_.push_back(news);
-    wake_.notify_one();
-  }
-  // The next one; nothing after `seconds`.
-  std::optional<News> Take(double seconds) {
-    std::unique_lock lock(mutex_);
-    wake_.wait_for(lock, std::chrono::duration<double>(seconds), [&] { return !news_.empty(); });
-    if (news_.empty()) return std::nullopt;
-    const News news = news_.front();
-    news_.pop_front();
-    return news;
-  }
-
- private:
-  std::mutex mutex_;
-  std::condition_variable wake_;
-  std::deque<News> news_;
-};
+using NewsQueue = WaitingQueue<News>;  // from the engine's thread to the caller's
 
 class TurnSink final : public TokenSink {
  public:

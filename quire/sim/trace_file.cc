@@ -1,7 +1,6 @@
 #include "quire/sim/trace_file.h"
 
 #include <algorithm>
-#include <charconv>
 #include <cmath>
 #include <cstdio>
 #include <ctime>
@@ -9,6 +8,7 @@
 #include <optional>
 
 #include "quire/base/mapped_file.h"
+#include "quire/base/parse_number.h"
 
 // Invariant: every number of the file is checked before it is used; a line is refused whole.
 
@@ -36,14 +36,6 @@ Fields SplitCsv(std::string_view line) {
     begin = end + 1;
   }
   return fields;
-}
-
-template <typename Number>
-std::optional<Number> ParseNumber(std::string_view text) {
-  Number value{};
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (error != std::errc() || end != text.data() + text.size()) return std::nullopt;
-  return value;
 }
 
 std::optional<int64_t> ParseCount(std::string_view text) {

@@ -4,20 +4,17 @@
 #include <cmath>
 #include <unordered_set>
 
+#include "quire/base/split_mix.h"
+
 namespace quire {
 namespace {
 
-// Random numbers of our own making: the standard distributions differ between libraries.
+// Not of <random>, whose distributions differ between libraries.
 class Numbers {
  public:
   explicit Numbers(uint64_t seed) : state_(seed) {}
-  uint64_t Next() {  // splitmix64
-    uint64_t x = state_ += 0x9E3779B97F4A7C15;
-    x = (x ^ (x >> 30)) * 0xBF58476D1CE4E5B9;
-    x = (x ^ (x >> 27)) * 0x94D049BB133111EB;
-    return x ^ (x >> 31);
-  }
-  double Uniform() { return static_cast<double>(Next() >> 11) * 0x1p-53; }
+  uint64_t Next() { return MixBits(state_ += kSplitMixStep); }
+  double Uniform() { return UnitInterval(Next()); }
   Token Id(int vocab) { return static_cast<Token>(Next() % static_cast<uint64_t>(vocab)); }
 
  private:
@@ -66,7 +63,7 @@ class Texts {
       if (left <= 0) break;
       const int64_t n = std::min(left, hash_tokens_);
       AppendText(options_.seed * 31 + static_cast<uint64_t>(id), n, options_.vocab, turn.said);
-      chain = Numbers(chain ^ static_cast<uint64_t>(id)).Next();
+      chain = SplitMix(chain ^ static_cast<uint64_t>(id));
       const bool seen = !prefixes_.insert(chain).second;
       const bool all_seen = turn.shared_tokens == std::ssize(turn.said) - n;
       if (seen && all_seen) turn.shared_tokens += n;

@@ -98,6 +98,14 @@ std::string ReplaceInvalidUtf8(std::string_view text) {
   return out;
 }
 
+std::string ReplaceControls(std::string_view text) {
+  std::string out(text);
+  for (char& c : out) {
+    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7F) c = '?';
+  }
+  return out;
+}
+
 std::string TakeWholeCharacters(std::string& bytes) {
   size_t end = 0;
   while (end < bytes.size()) {

@@ -15,6 +15,9 @@ int CharacterLength(std::string_view text);
 // Every maximal invalid part becomes U+FFFD, as Unicode chapter 3 recommends.
 std::string ReplaceInvalidUtf8(std::string_view text);
 
+// Every ASCII control character becomes '?': for terminals and logs.
+std::string ReplaceControls(std::string_view text);
+
 // Cuts the whole characters (and replaced invalid bytes) off the front of `bytes`; an unfinished one stays.
 std::string TakeWholeCharacters(std::string& bytes);
 
