@@ -7,7 +7,7 @@ import pathlib
 import re
 import sys
 
-ORDER = "base kernels policies files text kv model engine memory sim server cli".split()
+ORDER = "base kernels policies tiers files text kv model engine memory sim server cli".split()
 # The simulator drives the engine; the server must not know of it.
 FORBIDDEN = {("server", "sim")}
 INCLUDE = re.compile(r'^\s*#\s*include\s*[<"]([^>"]+)[>"]', re.M)

@@ -36,8 +36,8 @@ struct SequenceResult {
 class PagedEngine final : public Engine {
  public:
   PagedEngine(LanguageModel& model, const Tokenizer* tokenizer, PageCache cache,
-              std::unique_ptr<SchedulingPolicy> policy, ThreadPool& pool, const EngineOptions& options,
-              const RequestLimits& limits, const Clock& clock)
+              std::unique_ptr<PageTier> tier, std::unique_ptr<SchedulingPolicy> policy, ThreadPool& pool,
+              const EngineOptions& options, const RequestLimits& limits, const Clock& clock)
       : model_(model),
         tokenizer_(tokenizer),
         pool_(pool),
@@ -46,7 +46,7 @@ class PagedEngine final : public Engine {
         clock_(clock),
         metrics_(model.info().name, limits.context),
         inbox_(options.max_queue),
-        scheduler_(std::move(cache), std::move(policy),
+        scheduler_(std::move(cache), WakingUp(std::move(tier)), std::move(policy),
                    {.step_tokens = options.max_step_tokens,
                     .sequences = options.max_sequences,
                     .step_goal_s = Seconds(options.target_itl),
@@ -84,6 +84,7 @@ class PagedEngine final : public Engine {
 
  private:
   void Loop();
+  std::unique_ptr<PageTier> WakingUp(std::unique_ptr<PageTier> tier);
 
   // The verbs of a step, in order.
   void TakeArrivals(std::vector<std::shared_ptr<LiveRequest>> arrivals);
@@ -153,7 +154,7 @@ Result<RequestId> PagedEngine::Submit(Request request, std::shared_ptr<TokenSink
 
 void PagedEngine::Drain() {
   inbox_.Close();
-  while (!started_ && Step()) {
+  while (!started_ && (Step() || scheduler_.restoring())) {
   }
   inbox_.WaitUntilDone();
 }
@@ -169,6 +170,12 @@ void PagedEngine::Stop() {
 }
 
 // -- The engine thread --------------------------------------------------------------------------------------
+
+// A tier with a completion is mail without content.
+std::unique_ptr<PageTier> PagedEngine::WakingUp(std::unique_ptr<PageTier> tier) {
+  if (tier != nullptr) tier->SetWake([this] { inbox_.Ask([] {}); });
+  return tier;
+}
 
 void PagedEngine::Loop() {
   while (!stopped_) {
@@ -445,7 +452,7 @@ void PagedEngine::PublishUsage() {
 
 Result<std::unique_ptr<Engine>> Engine::Create(LanguageModel& model, const Tokenizer* tokenizer,
                                                PageCache cache, ThreadPool& pool, EngineOptions options,
-                                               const Clock& clock) {
+                                               const Clock& clock, std::unique_ptr<PageTier> tier) {
   if (options.max_step_tokens < 1 || options.max_sequences < 1 || options.max_queue < 1) {
     return Fail(ErrorCode::kInvalidArgument,
                 "max_step_tokens ({}), max_sequences ({}) and max_queue ({}) must each be at least 1",
@@ -471,8 +478,8 @@ Result<std::unique_ptr<Engine>> Engine::Create(LanguageModel& model, const Token
                 "KV memory of {} pages does not hold a sequence of two tokens; give more with --kv-memory",
                 limits.pool_pages);
   }
-  return std::make_unique<PagedEngine>(model, tokenizer, std::move(cache), std::move(policy), pool, options,
-                                       limits, clock);
+  return std::make_unique<PagedEngine>(model, tokenizer, std::move(cache), std::move(tier), std::move(policy),
+                                       pool, options, limits, clock);
 }
 
 }  // namespace quire

@@ -23,6 +23,7 @@
 #include "quire/kv/page_cache.h"
 #include "quire/model/language_model.h"
 #include "quire/text/tokenizer.h"
+#include "quire/tiers/page_tier.h"
 
 namespace quire {
 
@@ -48,12 +49,14 @@ using RequestId = uint64_t;
 
 class Engine {
  public:
-  // `tokenizer` may be null: then events carry ids without text and stop strings are refused.
+  // `tokenizer` may be null: then events carry ids without text and stop strings are refused. `tier` may be
+  // null: then what the cache has no room for is computed again.
   // REQUIRES: model, tokenizer and pool outlive the engine.
   // Errors: kInvalidArgument for options that contradict each other.
   static Result<std::unique_ptr<Engine>> Create(LanguageModel& model, const Tokenizer* tokenizer,
                                                 PageCache cache, ThreadPool& pool, EngineOptions options,
-                                                const Clock& clock = Clock::System());
+                                                const Clock& clock = Clock::System(),
+                                                std::unique_ptr<PageTier> tier = nullptr);
   virtual ~Engine() = default;  // stops
 
   // Starts the engine thread. Tests and simulators call Step() themselves instead.

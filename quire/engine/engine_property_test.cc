@@ -9,6 +9,7 @@
 
 #include "quire/engine/engine.h"
 #include "quire/engine/hash_model.h"
+#include "quire/tiers/tier_testing.h"
 
 namespace quire {
 namespace {
@@ -64,7 +65,15 @@ void CheckLoad(const HashModel& model, const Load& load) {
 struct Seen {
   double preemptions = 0;
   double cached = 0;  // prompt tokens
+  int restored = 0;   // pages, from the tier
 };
+
+// Moves of pages take their time, or fail.
+void Weather(std::mt19937& random, MapTierState& disk) {
+  disk.holds_moves = random() % 3 == 0;
+  disk.refuses_writes = random() % 8 == 0;
+  disk.fails_reads = random() % 16 == 0;
+}
 
 // One random world. Adds what it saw.
 void RunWorld(uint32_t seed, const std::string& scheduling, Seen& seen) {
@@ -82,7 +91,10 @@ void RunWorld(uint32_t seed, const std::string& scheduling, Seen& seen) {
                         .prefix_caching = seed % 5 != 0};
   ThreadPool pool(1);
   ManualClock clock;
-  auto engine = Engine::Create(model, nullptr, model.MakeCache(pages), pool, options, clock).value();
+  MapTierState disk;
+  std::unique_ptr<MapTier> tier = seed % 2 == 0 ? std::make_unique<MapTier>(disk) : nullptr;
+  auto engine =
+      Engine::Create(model, nullptr, model.MakeCache(pages), pool, options, clock, std::move(tier)).value();
 
   std::vector<Load> loads(6 + random() % 20);
   for (size_t i = 0; i < loads.size(); ++i) {
@@ -90,26 +102,29 @@ void RunWorld(uint32_t seed, const std::string& scheduling, Seen& seen) {
     loads[i].arrives = static_cast<int>(random() % 60);
     if (random() % 5 == 0) loads[i].cancelled = loads[i].arrives + static_cast<int>(random() % 60);
   }
-  bool busy = true;
-  int step = 0;
-  for (; step < 200 || busy; ++step) {
+  std::mt19937 weather(seed);
+  const auto ended = [](const Load& load) { return load.sink->finished(load.request.sampling.n); };
+  for (int step = 0; step < 200 || !std::ranges::all_of(loads, ended); ++step) {
+    Weather(weather, disk);
     EXPECT_LT(step, 30000) << "somebody starves";
     if (step >= 30000) return;
     for (Load& load : loads) {
       if (load.arrives == step) load.id = engine->Submit(load.request, load.sink).value();
       if (load.cancelled == step) engine->Cancel(load.id);
     }
-    busy = engine->Step();
+    engine->Step();
     clock.Advance(std::chrono::milliseconds(20));
     const KvUsage usage = engine->kv_usage();
     EXPECT_EQ(usage.used + usage.cached + usage.free, usage.total);
     EXPECT_LE(usage.filled, usage.used);
   }
+  engine->Step();
   EXPECT_EQ(engine->kv_usage().used, 0) << "pages leaked";
   EXPECT_EQ(engine->kv_usage().filled, 0);
   for (const Load& load : loads) CheckLoad(model, load);
   seen.preemptions += engine->metrics().preemptions.value();
   seen.cached += engine->metrics().prompt_tokens_cached.value();
+  seen.restored += disk.reads;
 }
 
 TEST(EngineProperties, RandomLoadsOnTinyPools) {
@@ -121,6 +136,7 @@ TEST(EngineProperties, RandomLoadsOnTinyPools) {
   }
   EXPECT_GT(seen.preemptions, 300) << "the pools were too large to test anything";
   EXPECT_GT(seen.cached, 4000) << "too little was shared to test anything";
+  EXPECT_GT(seen.restored, 1000) << "too little came back from the tier to test anything";
 }
 
 // A stream of short requests never keeps a long one from ending, and the other way round.

@@ -17,20 +17,25 @@
 namespace quire {
 namespace {
 
+constexpr int kMoves = 32;  // of pages between the pool and the tier below, at once
+
 void AddWork(const Sequence& sequence, StepWork& work) {
   work.Add(sequence.computed, sequence.scheduled, sequence.reaches_end());
 }
 
 }  // namespace
 
-Scheduler::Scheduler(PageCache cache, std::unique_ptr<SchedulingPolicy> policy, Limits limits)
+Scheduler::Scheduler(PageCache cache, std::unique_ptr<PageTier> tier,
+                     std::unique_ptr<SchedulingPolicy> policy, Limits limits)
     : cache_(std::move(cache)), policy_(std::move(policy)), limits_(limits) {
   QUIRE_CHECK(limits_.step_tokens > 0 && limits_.sequences > 0);
+  if (tier != nullptr && limits_.prefix_caching) archive_.emplace(cache_, std::move(tier), kMoves);
 }
 
 void Scheduler::Add(std::unique_ptr<Sequence> sequence) { waiting_.push_back(std::move(sequence)); }
 
 PlannedStep Scheduler::Plan(TimePoint now) {
+  if (archive_) archive_->Advance();
   const StepOrder order = Order(now);
   LineUp(order);
   Admit(order);
@@ -112,12 +117,14 @@ void Scheduler::Admit(const StepOrder& order) {
   for (int i : order.waiting) {
     Sequence& next = *waiting_[i];
     if (next.places() > places && !running_.empty()) break;
+    if (archive_ && archive_->Restoring(next.id)) continue;
     Match(next);
     const int64_t due = PagesDue(next);
     if (promised + due > cache_.available_pages() && !running_.empty()) {
       ReleasePages(next);
       break;
     }
+    if (Restore(next)) continue;
     places -= next.places();
     promised += due + page_to_grow;
     running_.push_back(std::move(waiting_[i]));
@@ -138,6 +145,17 @@ void Scheduler::Match(Sequence& sequence) {
   const int64_t gained = cache_.Match(sequence.pages, sequence.owner->request.cache_salt, all_but_last);
   sequence.computed += gained;
   if (sequence.preemptions == 0) sequence.cached += gained;
+}
+
+// True when the sequence is better off waiting: more of its tokens are on their way up to the cache.
+bool Scheduler::Restore(Sequence& sequence) {
+  if (!archive_ || sequence.sought_below || !MayMatch(sequence)) return false;
+  sequence.sought_below = true;
+  ReleasePages(sequence);
+  const auto all_but_last = std::span(sequence.tokens).first(sequence.tokens.size() - 1);
+  if (archive_->Restore(sequence.id, sequence.owner->request.cache_salt, all_but_last)) return true;
+  Match(sequence);
+  return false;
 }
 
 void Scheduler::Grow() {
@@ -201,9 +219,10 @@ bool Scheduler::WaitsForAnother(const Sequence& sequence, int64_t tokens) const 
   return false;
 }
 
-// Preempts the last in order for `needy`, and gives back the step tokens it had. False when `needy` is the
-// last itself.
+// Takes pages for `needy` from who waits for more to be brought back, or else preempts the last in order, and
+// gives back the step tokens it had. False when `needy` is the last itself.
 bool Scheduler::Reclaim(const Sequence& needy, int64_t* step_tokens) {
+  if (archive_ && archive_->AbandonYoungest()) return true;
   if (running_.back().get() == &needy) return false;
   *step_tokens += running_.back()->scheduled;
   Preempt(std::move(running_.back()));
@@ -263,6 +282,7 @@ void Scheduler::ReleasePages(Sequence& sequence) {
 void Scheduler::Preempt(std::unique_ptr<Sequence> sequence) {
   ReleasePages(*sequence);
   ++sequence->preemptions;
+  sequence->sought_below = false;
   ++preemptions_;
   waiting_.push_back(std::move(sequence));
 }
@@ -281,6 +301,7 @@ Sequence& Scheduler::Fork(Sequence& parent) {
 
 void Scheduler::Remove(Sequence& sequence) {
   policy_->Finished(FactsOf(sequence));
+  if (archive_) archive_->Abandon(sequence.id);
   ReleasePages(sequence);
   const auto is_it = [&](const std::unique_ptr<Sequence>& s) { return s.get() == &sequence; };
   if (std::erase_if(running_, is_it) == 0) std::erase_if(waiting_, is_it);

@@ -7,11 +7,13 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <vector>
 
 #include "quire/base/clock.h"
 #include "quire/engine/sequence.h"
+#include "quire/kv/page_archive.h"
 #include "quire/kv/page_cache.h"
 #include "quire/model/step_plan.h"
 #include "quire/policies/scheduling.h"
@@ -33,7 +35,9 @@ class Scheduler {
     double step_goal_s = 0;  // for steps in which somebody decodes; 0: none
     bool prefix_caching = true;
   };
-  Scheduler(PageCache cache, std::unique_ptr<SchedulingPolicy> policy, Limits limits);
+  // `tier`, which may be null, keeps what the cache has no room for.
+  Scheduler(PageCache cache, std::unique_ptr<PageTier> tier, std::unique_ptr<SchedulingPolicy> policy,
+            Limits limits);
 
   // A new sequence, without pages. It must fit the pool when it is alone.
   void Add(std::unique_ptr<Sequence> sequence);
@@ -51,6 +55,10 @@ class Scheduler {
   std::span<const std::unique_ptr<Sequence>> waiting() const { return waiting_; }
   std::span<const std::unique_ptr<Sequence>> running() const { return running_; }
   const PageCache& cache() const { return cache_; }
+  // Somebody waits for what is brought back from the tier.
+  bool restoring() const { return archive_ && archive_->restoring(); }
+  // Null without a tier.
+  const PageArchive* archive() const { return archive_ ? &*archive_ : nullptr; }
   int64_t preemptions() const { return preemptions_; }
 
  private:
@@ -65,6 +73,7 @@ class Scheduler {
   void LineUp(const StepOrder& order);
   bool MayMatch(const Sequence& sequence) const;
   void Match(Sequence& sequence);
+  bool Restore(Sequence& sequence);
   int64_t ChunkOf(const Sequence& prompt, int64_t most) const;
   bool WaitsForAnother(const Sequence& sequence, int64_t tokens) const;
   void ReleasePages(Sequence& sequence);
@@ -74,6 +83,7 @@ class Scheduler {
   int64_t FreePlaces() const;
 
   PageCache cache_;
+  std::optional<PageArchive> archive_;
   std::unique_ptr<SchedulingPolicy> policy_;
   const Limits limits_;
   StepTime step_time_;

@@ -46,6 +46,7 @@ struct Sequence {
   int64_t scheduled = 0;      // tokens that this step computes
   int64_t cached = 0;         // prompt tokens that others had computed for it
   PageTable pages;
+  bool sought_below = false;  // the tier below was asked for it since it began to wait
 
   TokenCounts seen;
   std::optional<TextStream> text;  // absent without a tokenizer

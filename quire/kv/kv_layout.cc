@@ -1,5 +1,6 @@
 #include "quire/kv/kv_layout.h"
 
+#include <algorithm>
 #include <map>
 #include <numeric>
 
@@ -42,6 +43,11 @@ size_t KvLayout::KTileOffset(int layer, int kv_head) const {
   const Place& place = places_[layer];
   const LayerGroup& group = groups_[place.group];
   return 2 * tile_bytes_ * (static_cast<size_t>(place.index) * group.heads + (kv_head - group.first_head));
+}
+
+int64_t KvLayout::FirstVisiblePage(size_t group, int64_t position) const {
+  const int64_t window = groups_[group].window;
+  return window == 0 ? 0 : std::max<int64_t>(0, position - window + 1) / page_tokens_;
 }
 
 }  // namespace quire

@@ -51,6 +51,9 @@ class KvLayout {
   size_t KTileOffset(int layer, int kv_head) const;
   size_t VTileOffset(int layer, int kv_head) const { return KTileOffset(layer, kv_head) + tile_bytes_; }
 
+  // The first page of the group that a query at `position` sees.
+  int64_t FirstVisiblePage(size_t group, int64_t position) const;
+
   // Bytes of KV one token takes when every group keeps it.
   size_t BytesPerToken() const { return page_bytes_ * groups_.size() / page_tokens_; }
 

@@ -37,12 +37,6 @@ int64_t PageCache::PageCount(int64_t tokens) const {
   return (tokens + layout_.page_tokens() - 1) / layout_.page_tokens();
 }
 
-// The first page of the group that a query at `position` sees.
-int64_t PageCache::FirstVisiblePage(size_t group, int64_t position) const {
-  const int64_t window = layout_.groups()[group].window;
-  return window == 0 ? 0 : std::max<int64_t>(0, position - window + 1) / layout_.page_tokens();
-}
-
 bool PageCache::WritesIntoSharedPage(const PageTable& table, size_t group) const {
   return table.tokens % layout_.page_tokens() != 0 && pool_.RefCount(table.groups[group].back()) > 1;
 }
@@ -160,7 +154,7 @@ Verdict PageCache::Reserve(PageTable& table, int64_t tokens) {
 void PageCache::TrimWindows(PageTable& table, int64_t position) {
   QUIRE_CHECK(position <= table.tokens);
   for (size_t g = 0; g < table.groups.size(); ++g) {
-    DropPagesBefore(table, g, FirstVisiblePage(g, position));
+    DropPagesBefore(table, g, layout_.FirstVisiblePage(g, position));
   }
 }
 
@@ -266,7 +260,7 @@ void PageCache::Adopt(PageTable& table, int64_t kept_pages, const Hit& hit) {
   for (size_t g = 0; g < table.groups.size(); ++g) {
     std::vector<PageId>& pages = table.groups[g];
     for (; std::ssize(pages) > kept_pages; pages.pop_back()) DropPage(table, pages.back());
-    const int64_t first_visible = FirstVisiblePage(g, hit.tokens);
+    const int64_t first_visible = layout_.FirstVisiblePage(g, hit.tokens);
     DropPagesBefore(table, g, first_visible);
     for (const PrefixIndex::Step& step : hit.path) {
       const bool visible = std::ssize(pages) >= first_visible;
@@ -313,6 +307,7 @@ void PageCache::PublishPage(PageTable& table, PrefixNode& node, int64_t index, b
     if (published == kNoPage) {
       index_.Attach(node, g, own);
       pool_.AddRef(own);
+      if (full && records_published_) published_.push_back(own);
     } else if (full) {
       if (index_.expected(own)) index_.Expect(published);
       DropPage(table, own);
@@ -341,7 +336,7 @@ void PageCache::ExpectReturn(const PageTable& table, int64_t position) {
   position = std::max<int64_t>(0, position - layout_.page_tokens());
   for (size_t g = 0; g < table.groups.size(); ++g) {
     if (layout_.groups()[g].window == 0) continue;
-    const int64_t first = FirstVisiblePage(g, position);
+    const int64_t first = layout_.FirstVisiblePage(g, position);
     for (const PrefixNode* node = table.prefix; node != nullptr && node->depth > first; node = node->parent) {
       if (node->state[g] != kNoPage) index_.Expect(node->state[g]);
     }

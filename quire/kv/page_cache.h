@@ -17,6 +17,7 @@
 #include <cstdint>
 #include <span>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "quire/base/token.h"
@@ -88,6 +89,11 @@ class PageCache {
   // Pages that Reserve(table, tokens) would take of the available ones.
   int64_t PagesToReserve(const PageTable& table, int64_t tokens) const;
 
+  // From now on TakePublished returns the full pages that Publish put into the index since its last call. By
+  // then some may have left again, or have another content.
+  void RecordPublished() { records_published_ = true; }
+  std::vector<PageId> TakePublished() { return std::exchange(published_, {}); }
+
   // Usage over all live tables.
   KvUsage Usage() const;
 
@@ -98,7 +104,6 @@ class PageCache {
   };
 
   int64_t PageCount(int64_t tokens) const;
-  int64_t FirstVisiblePage(size_t group, int64_t position) const;
   bool WritesIntoSharedPage(const PageTable& table, size_t group) const;
   Hit FindHit(const PageTable& table, PrefixNode& from, std::span<const Token> tokens) const;
   void Adopt(PageTable& table, int64_t kept_pages, const Hit& hit);
@@ -117,6 +122,8 @@ class PageCache {
   PagePool pool_;
   PrefixIndex index_;            // has one reference to each of its pages
   std::vector<PageId> dropped_;  // by the index, whose reference is still to be released
+  std::vector<PageId> published_;
+  bool records_published_ = false;
   std::vector<int32_t> filled_;  // by page: slots that hold a reserved token
   int64_t filled_slots_ = 0;     // the sum of filled_ over pages that are not idle
 };

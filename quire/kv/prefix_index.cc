@@ -45,6 +45,7 @@ PrefixNode* PrefixIndex::MakeRoot(std::string_view salt) {
   if (PrefixNode* root = FindRoot(salt)) return root;
   const auto root = roots_.emplace(salt, &NewNode(nullptr)).first;
   root->second->salt = root->first;
+  root->second->key = RootKey(salt);
   return root->second;
 }
 
@@ -71,6 +72,7 @@ PrefixNode& PrefixIndex::Put(PrefixNode& parent, std::span<const Token> tokens,
   PrefixNode& node = NewNode(&parent);
   node.tokens.assign(tokens.begin(), tokens.end());
   node.state.assign(windows_.size(), kNoPage);
+  if (tokens.size() == page_tokens_) node.key = ChildKey(parent.key, tokens);
   parent.children.insert(&node);
   return node;
 }

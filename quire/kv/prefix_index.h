@@ -22,6 +22,7 @@
 #include "quire/base/token.h"
 #include "quire/kv/eviction_order.h"
 #include "quire/kv/page_pool.h"
+#include "quire/tiers/page_key.h"
 
 namespace quire {
 
@@ -49,6 +50,7 @@ struct PrefixNode {
   uint64_t last_use = 0;
   bool evictable = false;  // a leaf without holders: it is in the eviction order
   std::string_view salt;   // of a root
+  PageKey key = {};        // the name of the state; of leaves with fewer tokens than a page, none
 };
 
 class PrefixIndex {
@@ -76,6 +78,9 @@ class PrefixIndex {
   void Touch(PrefixNode& node);
 
   bool Holds(PageId page) const { return facts_[page].node != nullptr; }
+  // The node and the group whose page it is. REQUIRES: Holds(page).
+  const PrefixNode& NodeOf(PageId page) const { return *facts_[page].node; }
+  size_t GroupOf(PageId page) const { return facts_[page].group; }
   // Whether the index alone holds the page. REQUIRES: Holds(page).
   void SetIdle(PageId page, bool idle);
   int64_t idle_pages() const { return idle_pages_; }

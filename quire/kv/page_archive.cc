@@ -1,0 +1,214 @@
+#include "quire/kv/page_archive.h"
+
+#include <algorithm>
+#include <cstring>
+#include <utility>
+
+#include "quire/base/check.h"
+
+// Invariants:
+// - A move has a buffer of its own, so pages may leave the pool and restores may be abandoned while moves are
+//   under way.
+// - A restoration's table holds pages for all its tokens, and only those before `good_pages` that have all
+//   arrived are ever published.
+// - The tier is asked before every write, so what was brought back is not written again.
+
+namespace quire {
+
+PageArchive::PageArchive(PageCache& cache, std::unique_ptr<PageTier> tier, int moves)
+    : cache_(cache), tier_(std::move(tier)), moves_(moves) {
+  QUIRE_CHECK(moves > 0);
+  for (size_t i = moves_.size(); i-- > 0;) free_moves_.push_back(i);
+  cache_.RecordPublished();
+}
+
+void PageArchive::Advance() {
+  std::vector<PageTier::Completion> completed;
+  tier_->TakeCompleted(completed);
+  for (const PageTier::Completion& completion : completed) {
+    Arrive(moves_[completion.tag], completion.ok);
+    free_moves_.push_back(completion.tag);
+  }
+  for (auto& [id, restoration] : restores_) StartReads(id, restoration);
+  for (auto next = restores_.begin(); next != restores_.end();) {
+    const auto which = next++;
+    const Restoration& restoration = which->second;
+    if (restoration.ended == restoration.pieces.size()) Finish(which);
+  }
+  StartWrites();
+}
+
+// -- Down ---------------------------------------------------------------------------------------------------
+
+void PageArchive::StartWrites() {
+  for (const PageId page : cache_.TakePublished()) unwritten_.push_back(page);
+  while (!unwritten_.empty() && StartWrite(unwritten_.front())) unwritten_.pop_front();
+}
+
+// False when it has to be tried again. A page that has left the index by now is lost to the tier.
+bool PageArchive::StartWrite(PageId page) {
+  const PrefixIndex& index = cache_.index();
+  const size_t page_tokens = cache_.layout().page_tokens(), bytes = cache_.layout().page_bytes();
+  if (!index.Holds(page) || index.NodeOf(page).tokens.size() < page_tokens) return true;
+  const PageKey key = KeyOfGroup(index.NodeOf(page).key, index.GroupOf(page));
+  if (tier_->Contains(key) || BeingWritten(key)) return true;
+  Move* const move = NextMove();
+  if (move == nullptr) return false;
+  std::memcpy(move->page.data(), cache_.pool().data(page), bytes);
+  if (!tier_->StartWrite(key, {move->page.data(), bytes}, free_moves_.back())) {
+    counts_.pages_failed += Refused();
+    return Refused();
+  }
+  move->writes = true;
+  move->piece.key = key;
+  free_moves_.pop_back();
+  return true;
+}
+
+bool PageArchive::BeingWritten(const PageKey& key) const {
+  return std::ranges::any_of(moves_, [&](const Move& move) { return move.writes && move.piece.key == key; });
+}
+
+// The move that free_moves_ ends with, or null: all are under way, or there is no memory for one.
+PageArchive::Move* PageArchive::NextMove() {
+  if (free_moves_.empty()) return nullptr;
+  Move& move = moves_[free_moves_.back()];
+  if (move.page.bytes() == 0) {
+    auto buffer = AlignedBuffer::Allocate(cache_.layout().page_bytes());
+    if (!buffer) return nullptr;
+    move.page = std::move(*buffer);
+  }
+  return &move;
+}
+
+// -- Up -----------------------------------------------------------------------------------------------------
+
+bool PageArchive::Restore(uint64_t id, std::string_view salt, std::span<const Token> tokens) {
+  QUIRE_CHECK(!Restoring(id));
+  const int64_t page_tokens = cache_.layout().page_tokens();
+  const int64_t whole = std::ssize(tokens) / page_tokens;
+  Restoration restoration;
+  restoration.number = ++restores_begun_;
+  restoration.salt = salt;
+  PageTable& pages = restoration.pages;
+  cache_.Match(pages, salt, tokens);
+
+  const int64_t first = pages.tokens / page_tokens;
+  std::vector<PageKey> keys;  // of the states from page `first` on
+  PageKey key = pages.prefix != nullptr ? pages.prefix->key : RootKey(salt);
+  for (int64_t i = first; i < whole; ++i) {
+    key = ChildKey(key, tokens.subspan(i * page_tokens, page_tokens));
+    keys.push_back(key);
+  }
+  const int64_t end = EndBelow(pages, keys);
+  if (end <= first || !Grow(pages, end * page_tokens)) {
+    cache_.Release(pages);
+    return false;
+  }
+  for (int64_t i = first; i < end; ++i) {
+    for (size_t g = 0; g < pages.groups.size(); ++g) {
+      if (pages.groups[g][i] != kNoPage) {
+        restoration.pieces.push_back({.index = i, .group = g, .key = KeyOfGroup(keys[i - first], g)});
+      }
+    }
+  }
+  restoration.good_pages = end;
+  restoration.tokens.assign(tokens.begin(), tokens.begin() + end * page_tokens);
+  StartReads(id, restores_.emplace(id, std::move(restoration)).first->second);
+  return true;
+}
+
+// In pages: up to where the tier has all that a query at the end sees. Layers of a sliding window need only
+// the last pages before it.
+int64_t PageArchive::EndBelow(const PageTable& pages, std::span<const PageKey> keys) const {
+  const KvLayout& layout = cache_.layout();
+  const int64_t page_tokens = layout.page_tokens(), first = pages.tokens / page_tokens;
+  // By group: the table or the tier has all pages from here on.
+  std::vector<int64_t> whole_from(layout.groups().size(), 0);
+  for (size_t g = 0; g < whole_from.size(); ++g) whole_from[g] = layout.FirstVisiblePage(g, pages.tokens);
+  int64_t end = 0;
+  for (int64_t i = first; i < first + std::ssize(keys); ++i) {
+    bool usable = true;
+    for (size_t g = 0; g < whole_from.size(); ++g) {
+      if (!tier_->Contains(KeyOfGroup(keys[i - first], g))) whole_from[g] = i + 1;
+      if (layout.groups()[g].window == 0 && whole_from[g] > 0) return end;
+      usable &= whole_from[g] <= layout.FirstVisiblePage(g, (i + 1) * page_tokens);
+    }
+    if (usable) end = i + 1;
+  }
+  return end;
+}
+
+// Page by page, so that a window never holds more than it needs.
+bool PageArchive::Grow(PageTable& pages, int64_t end) {
+  const int64_t page_tokens = cache_.layout().page_tokens();
+  while (pages.tokens < end) {
+    const int64_t to_next = page_tokens - pages.tokens % page_tokens;
+    if (cache_.Reserve(pages, to_next) != Verdict::kGranted) return false;
+    cache_.TrimWindows(pages, pages.tokens);
+  }
+  return true;
+}
+
+void PageArchive::StartReads(uint64_t id, Restoration& restoration) {
+  while (restoration.started < restoration.pieces.size() && StartRead(id, restoration)) ++restoration.started;
+}
+
+// False when it has to be tried again.
+bool PageArchive::StartRead(uint64_t id, Restoration& restoration) {
+  const Piece& piece = restoration.pieces[restoration.started];
+  const auto give_up = [&] {
+    restoration.good_pages = std::min(restoration.good_pages, piece.index);
+    ++restoration.ended;
+    return true;
+  };
+  if (piece.index >= restoration.good_pages || !tier_->Contains(piece.key)) return give_up();
+  Move* const move = NextMove();
+  if (move == nullptr) return Refused() && give_up();
+  const std::span<std::byte> page(move->page.data(), cache_.layout().page_bytes());
+  if (!tier_->StartRead(piece.key, page, free_moves_.back())) return Refused() && give_up();
+  move->writes = false;
+  move->piece = piece;
+  move->id = id;
+  move->number = restoration.number;
+  free_moves_.pop_back();
+  return true;
+}
+
+void PageArchive::Arrive(Move& move, bool ok) {
+  ++(!ok ? counts_.pages_failed : move.writes ? counts_.pages_written : counts_.pages_read);
+  if (std::exchange(move.writes, false)) return;
+  const auto found = restores_.find(move.id);
+  if (found == restores_.end() || found->second.number != move.number) return;
+  Restoration& restoration = found->second;
+  ++restoration.ended;
+  if (ok) {
+    const PageId page = restoration.pages.groups[move.piece.group][move.piece.index];
+    std::memcpy(cache_.pool().data(page), move.page.data(), cache_.layout().page_bytes());
+  } else {
+    restoration.good_pages = std::min(restoration.good_pages, move.piece.index);
+  }
+}
+
+void PageArchive::Finish(Restores::iterator which) {
+  Restoration& restoration = which->second;
+  const int64_t tokens = restoration.good_pages * cache_.layout().page_tokens();
+  cache_.Release(restoration.pages, restoration.salt, std::span(restoration.tokens).first(tokens));
+  restores_.erase(which);
+}
+
+void PageArchive::Abandon(uint64_t id) {
+  const auto found = restores_.find(id);
+  if (found == restores_.end()) return;
+  found->second.good_pages = 0;
+  Finish(found);
+}
+
+bool PageArchive::AbandonYoungest() {
+  if (restores_.empty()) return false;
+  const auto by_number = [](const auto& entry) { return entry.second.number; };
+  Abandon(std::ranges::max_element(restores_, {}, by_number)->first);
+  return true;
+}
+
+}  // namespace quire

@@ -1,0 +1,203 @@
+// Pages that go down to a tier and come back: what PageCache matches afterwards is what was computed, in this
+// pool or in another one.
+#include "quire/kv/page_archive.h"
+
+#include <gtest/gtest.h>
+
+#include <cstring>
+
+#include "quire/kv/cache_testing.h"
+#include "quire/tiers/tier_testing.h"
+
+namespace quire {
+namespace {
+
+std::vector<Token> Text(int64_t length, int salt = 0) {
+  std::vector<Token> text;
+  for (int64_t i = 0; i < length; ++i) text.push_back(static_cast<Token>((i * 31 + salt * 7) % 97));
+  return text;
+}
+
+// A process: a pool, and an archive over a disk that outlives it.
+struct Process {
+  Process(MapTierState& disk, int64_t pages, std::vector<int64_t> windows = {0})
+      : cache(MakeCache(windows, pages)), archive(cache, std::make_unique<MapTier>(disk), 4) {}
+
+  // Computes `tokens` in chunks, each page filled with bytes that follow from what it is about.
+  void Compute(const std::vector<Token>& tokens, std::string_view salt = "") {
+    PageTable table;
+    cache.Match(table, salt, tokens);
+    while (table.tokens < std::ssize(tokens)) {
+      const int64_t first = table.tokens / kPageTokens;
+      cache.TrimWindows(table, table.tokens);
+      const int64_t end = std::min<int64_t>((first + 2) * kPageTokens, std::ssize(tokens));
+      ASSERT_EQ(cache.Reserve(table, end - table.tokens), Verdict::kGranted);
+      for (int64_t i = first; i * kPageTokens < end; ++i) {
+        for (size_t g = 0; g < table.groups.size(); ++g) Fill(table.groups[g][i], Mark(tokens, i, g));
+      }
+      cache.Publish(table, salt, std::span(tokens).first(end));
+      archive.Advance();
+    }
+    cache.Release(table, salt, tokens);
+    Settle();
+  }
+  void Settle() {
+    for (int i = 0; i < 100; ++i) archive.Advance();
+  }
+  bool Restore(const std::vector<Token>& tokens, std::string_view salt = "") {
+    const bool begun = archive.Restore(1, salt, tokens);
+    Settle();
+    EXPECT_FALSE(archive.Restoring(1));
+    return begun;
+  }
+  // The tokens that match, all of whose visible pages hold what was computed.
+  int64_t Hit(const std::vector<Token>& tokens, std::string_view salt = "") {
+    PageTable table;
+    const int64_t hit = cache.Match(table, salt, tokens);
+    for (size_t g = 0; g < table.groups.size(); ++g) {
+      for (int64_t i = cache.layout().FirstVisiblePage(g, hit); i < std::ssize(table.groups[g]); ++i) {
+        EXPECT_EQ(*reinterpret_cast<const int*>(cache.pool().data(table.groups[g][i])), Mark(tokens, i, g));
+      }
+    }
+    cache.Release(table);
+    return hit;
+  }
+  static int Mark(const std::vector<Token>& tokens, int64_t index, size_t group) {
+    const int64_t end = std::min<int64_t>((index + 1) * kPageTokens, std::ssize(tokens));
+    int mark = static_cast<int>(group);
+    for (int64_t i = 0; i < end; ++i) mark = mark * 31 + tokens[i];
+    return mark;
+  }
+  void Fill(PageId page, int mark) {
+    int* const words = reinterpret_cast<int*>(cache.pool().data(page));
+    std::fill(words, words + cache.layout().page_bytes() / sizeof(int), mark);
+  }
+
+  PageCache cache;
+  PageArchive archive;
+};
+
+TEST(PageArchive, WhatIsPublishedIsWrittenOnce) {
+  MapTierState disk;
+  Process process(disk, 16);
+  process.Compute(Text(100));
+  EXPECT_EQ(disk.pages.size(), 6);  // the full ones
+  process.Compute(Text(100));
+  process.Compute(Text(130));
+  EXPECT_EQ(disk.pages.size(), 8);
+  EXPECT_EQ(disk.writes, 8);
+  EXPECT_EQ(process.archive.counts().pages_written, 8);
+}
+
+TEST(PageArchive, AnotherProcessGoesOnFromIt) {
+  MapTierState disk;
+  Process(disk, 16).Compute(Text(100));
+  Process second(disk, 16);
+  EXPECT_EQ(second.Hit(Text(100)), 0);
+  EXPECT_TRUE(second.Restore(Text(100)));
+  EXPECT_EQ(second.Hit(Text(100)), 96);
+  EXPECT_EQ(second.Hit(Text(300)), 96);
+  EXPECT_EQ(disk.writes, 6) << "what came from the tier went there again";
+  EXPECT_FALSE(second.Restore(Text(100))) << "all of it is here";
+  EXPECT_FALSE(second.Restore(Text(100), "salt"));
+  EXPECT_FALSE(second.Restore(Text(100, 1)));
+}
+
+TEST(PageArchive, OnlyWhatIsMissingComesBack) {
+  MapTierState disk;
+  Process(disk, 16).Compute(Text(160));
+  Process second(disk, 16);
+  second.Compute(Text(70));
+  EXPECT_TRUE(second.Restore(Text(160)));
+  EXPECT_EQ(disk.reads, 6);
+  EXPECT_EQ(second.Hit(Text(160)), 160);
+}
+
+TEST(PageArchive, WindowsBringBackWhatIsVisible) {
+  for (const std::vector<int64_t>& windows : {std::vector<int64_t>{0, 24}, {24, 0, 24, 24}, {40}}) {
+    MapTierState disk;
+    Process(disk, 64, windows).Compute(Text(160));
+    Process second(disk, 64, windows);
+    EXPECT_TRUE(second.Restore(Text(160)));
+    EXPECT_EQ(second.Hit(Text(160)), 160);
+    const auto all = 10 * std::ssize(second.cache.layout().groups());
+    EXPECT_LT(disk.reads, all);
+  }
+}
+
+TEST(PageArchive, WhatLeftThePoolComesBack) {
+  MapTierState disk;
+  Process process(disk, 8);
+  process.Compute(Text(112, 1));
+  process.Compute(Text(112, 2));
+  EXPECT_LE(process.Hit(Text(112, 1)), 16);
+  EXPECT_TRUE(process.Restore(Text(112, 1)));
+  EXPECT_EQ(process.Hit(Text(112, 1)), 112);
+}
+
+TEST(PageArchive, APageThatFailsIsComputedAgain) {
+  MapTierState disk;
+  Process(disk, 16).Compute(Text(160));
+  disk.pages.erase(std::next(disk.pages.begin(), 3));
+  Process second(disk, 16);
+  second.Restore(Text(160));
+  const int64_t hit = second.Hit(Text(160));
+  EXPECT_LT(hit, 160);
+  disk.fails_reads = true;
+  Process third(disk, 16);
+  third.Restore(Text(160));
+  EXPECT_EQ(third.Hit(Text(160)), 0);
+  disk.fails_reads = false;
+  third.Compute(Text(160));
+  EXPECT_EQ(disk.pages.size(), 10) << "what was lost is written anew";
+  EXPECT_EQ(third.Hit(Text(160)), 160);
+}
+
+TEST(PageArchive, AFullDiskLosesPagesAndNothingElse) {
+  MapTierState disk;
+  disk.refuses_writes = true;
+  Process process(disk, 16);
+  process.Compute(Text(100));
+  EXPECT_EQ(process.Hit(Text(100)), 100);
+  EXPECT_EQ(disk.pages.size(), 0);
+  EXPECT_EQ(process.archive.counts().pages_failed, 6);
+  disk.refuses_writes = false;
+  process.Compute(Text(130));
+  EXPECT_EQ(disk.pages.size(), 2);
+}
+
+TEST(PageArchive, ARestoreThatHasNoRoomIsNone) {
+  MapTierState disk;
+  Process(disk, 16).Compute(Text(160));
+  Process small(disk, 12);
+  PageTable busy;
+  ASSERT_EQ(small.cache.Reserve(busy, 64), Verdict::kGranted);
+  EXPECT_FALSE(small.Restore(Text(160)));
+  EXPECT_EQ(small.cache.available_pages(), 8);
+  small.cache.Release(busy);
+  EXPECT_TRUE(small.Restore(Text(160)));
+}
+
+TEST(PageArchive, AnAbandonedRestoreLeavesNothing) {
+  MapTierState disk;
+  Process(disk, 16).Compute(Text(160));
+  Process second(disk, 16);
+  disk.holds_moves = true;
+  EXPECT_TRUE(second.archive.Restore(1, "", Text(160)));
+  EXPECT_TRUE(second.archive.Restore(2, "", Text(80)));
+  EXPECT_TRUE(second.archive.AbandonYoungest());
+  EXPECT_TRUE(second.archive.Restoring(1));
+  EXPECT_FALSE(second.archive.Restoring(2));
+  second.archive.Abandon(1);
+  EXPECT_FALSE(second.archive.AbandonYoungest());
+  EXPECT_EQ(second.cache.Usage().used, 0);
+  EXPECT_EQ(second.cache.pool().free_pages(), 16);
+  // Reads of the first life that end in a second one are not taken for its own.
+  EXPECT_TRUE(second.archive.Restore(1, "", Text(160)));
+  disk.holds_moves = false;
+  second.Settle();
+  EXPECT_EQ(second.Hit(Text(160)), 160);
+}
+
+}  // namespace
+}  // namespace quire

@@ -1,0 +1,31 @@
+// The name of a KV page below the pool: what its bytes are a function of. Two pages with the same name hold
+// the same keys and values, so a page is found again by whoever computes the same tokens, in another process
+// too.
+//
+// A name is a hash chain: a page's follows from its tokens and the name of the page before it, and the first
+// one's from the salt. It is cryptographic (the first 128 bits of SHA-256): who does not know the salt can
+// make no page with a name under it, and nobody can make two sequences that have one name.
+#ifndef QUIRE_TIERS_PAGE_KEY_H_
+#define QUIRE_TIERS_PAGE_KEY_H_
+
+#include <array>
+#include <cstddef>
+#include <span>
+#include <string_view>
+
+#include "quire/base/token.h"
+
+namespace quire {
+
+using PageKey = std::array<std::byte, 16>;
+
+// Of no tokens, under `salt`.
+PageKey RootKey(std::string_view salt);
+// Of the state that `tokens` leave behind where the tokens before them left `parent`.
+PageKey ChildKey(const PageKey& parent, std::span<const Token> tokens);
+// Of the page that layer group `group` has in that state.
+PageKey KeyOfGroup(const PageKey& state, size_t group);
+
+}  // namespace quire
+
+#endif  // QUIRE_TIERS_PAGE_KEY_H_
