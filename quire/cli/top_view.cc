@@ -64,6 +64,11 @@ std::string Summary(const json& memory, std::optional<TopRates> rates) {
   line += fmt::format("          # used {} (shared {}, waste {})  = cached {}  . free {}\n",
                       Bytes(kv, "used_bytes"), Bytes(kv, "shared_bytes"), Bytes(kv, "waste_bytes"),
                       Bytes(kv, "cached_bytes"), Bytes(kv, "free_bytes"));
+  if (const auto disk = memory.find("disk"); disk != memory.end()) {
+    line += fmt::format("disk      {} of {} ({} pages); {} on their way up\n", Bytes(*disk, "bytes"),
+                        Bytes(*disk, "limit_bytes"), disk->at("pages").get<int64_t>(),
+                        Bytes(*disk, "restoring_bytes"));
+  }
   return line;
 }
 

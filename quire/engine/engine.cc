@@ -442,6 +442,9 @@ void PagedEngine::RecordFinish(const Sequence& sequence, FinishReason reason, in
 void PagedEngine::PublishUsage() {
   const KvUsage usage = scheduler_.cache().Usage();
   metrics_.SetKvUsage(usage);
+  if (const PageArchive* archive = scheduler_.archive()) {
+    metrics_.SetTier(archive->tier_usage(), archive->counts());
+  }
   metrics_.requests_running.Set(static_cast<double>(scheduler_.running().size()));
   metrics_.requests_waiting.Set(static_cast<double>(scheduler_.waiting().size()));
   const std::lock_guard lock(usage_mutex_);

@@ -35,6 +35,8 @@ constexpr char kRejectedHelp[] = "Requests refused at once.";
 constexpr char kKvBytes[] = "quire:kv_bytes";
 constexpr char kKvBytesHelp[] =
     "Bytes of KV memory by state; waste is the unfilled part of used, cached is given up when needed.";
+constexpr char kTierPages[] = "quire:tier_pages";
+constexpr char kTierPagesHelp[] = "Pages moved between the KV memory and the tier below it.";
 constexpr char kBySource[] = "quire:prompt_tokens_by_source";
 constexpr char kBySourceHelp[] = "Prompt tokens by where their keys and values came from.";
 
@@ -50,6 +52,10 @@ EngineMetrics::EngineMetrics(const std::string& model_name, int64_t max_context)
       kv_bytes_cached(registry.AddGauge(kKvBytes, kKvBytesHelp, KvState("cached"))),
       kv_bytes_used(registry.AddGauge(kKvBytes, kKvBytesHelp, KvState("used"))),
       kv_bytes_waste(registry.AddGauge(kKvBytes, kKvBytesHelp, KvState("waste"))),
+      tier_bytes(registry.AddGauge("quire:tier_bytes", "Bytes of pages in the tier below the KV memory.")),
+      tier_written(registry.AddCounter(kTierPages, kTierPagesHelp, {{"move", "written"}})),
+      tier_read(registry.AddCounter(kTierPages, kTierPagesHelp, {{"move", "read"}})),
+      tier_failed(registry.AddCounter(kTierPages, kTierPagesHelp, {{"move", "failed"}})),
       preemptions(registry.AddCounter("quire:num_preemptions", "Sequences whose pages were taken back.")),
       prompt_tokens(
           registry.AddCounter("quire:prompt_tokens", "Prompt tokens of requests, computed or cached.")),
@@ -105,6 +111,16 @@ void EngineMetrics::SetKvUsage(const KvUsage& usage) {
   kv_bytes_used.Set(static_cast<double>(usage.used));
   kv_bytes_waste.Set(static_cast<double>(usage.used - usage.filled));
   kv_cache_usage.Set(static_cast<double>(usage.used) / static_cast<double>(usage.total));
+}
+
+void EngineMetrics::SetTier(const TierUsage& usage, const ArchiveCounts& counts) {
+  tier_bytes.Set(static_cast<double>(usage.bytes));
+  const auto raise = [](Counter& counter, int64_t to) {
+    counter.Add(static_cast<double>(to) - counter.value());
+  };
+  raise(tier_written, counts.pages_written);
+  raise(tier_read, counts.pages_read);
+  raise(tier_failed, counts.pages_failed);
 }
 
 void EngineMetrics::CountPrompt(int64_t prompt, std::optional<int64_t> cached) {

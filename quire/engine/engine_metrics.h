@@ -8,6 +8,7 @@
 #include <string>
 
 #include "quire/base/metrics.h"
+#include "quire/kv/page_archive.h"
 #include "quire/kv/page_cache.h"
 
 namespace quire {
@@ -17,6 +18,7 @@ struct EngineMetrics {
   EngineMetrics(const std::string& model_name, int64_t max_context);
 
   void SetKvUsage(const KvUsage& usage);
+  void SetTier(const TierUsage& usage, const ArchiveCounts& counts);
   // A prompt is complete; `cached` of its tokens were found in the prefix cache, if that was asked.
   void CountPrompt(int64_t prompt, std::optional<int64_t> cached);
 
@@ -30,6 +32,10 @@ struct EngineMetrics {
   Gauge& kv_bytes_cached;
   Gauge& kv_bytes_used;
   Gauge& kv_bytes_waste;
+  Gauge& tier_bytes;
+  Counter& tier_written;  // tier_pages{move=...}
+  Counter& tier_read;
+  Counter& tier_failed;
   Counter& preemptions;
   Counter& prompt_tokens;
   Counter& prompt_tokens_computed;  // prompt_tokens_by_source{source=...}

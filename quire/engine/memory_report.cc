@@ -83,6 +83,11 @@ MemoryReport ReportMemory(const Scheduler& scheduler, const ModelInfo& model, Ti
   report.page_tokens = cache.layout().page_tokens();
   report.index_nodes = cache.index().nodes();
   report.index_bytes = cache.index().bytes();
+  if (const PageArchive* archive = scheduler.archive()) {
+    report.tier = {.usage = archive->tier_usage(),
+                   .restoring_bytes = archive->restoring_bytes(),
+                   .move_bytes = archive->move_bytes()};
+  }
   report.weight_bytes = model.weight_bytes;
   report.activation_bytes = model.activation_bytes;
   report.resident_bytes = ResidentBytes();

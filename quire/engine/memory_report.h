@@ -3,6 +3,7 @@
 #define QUIRE_ENGINE_MEMORY_REPORT_H_
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -26,6 +27,13 @@ struct RequestMemory {
   int64_t shared_bytes = 0;   // in pages that others hold as well
 };
 
+// Pages in the tier below the pool, and on their way.
+struct TierMemory {
+  TierUsage usage;
+  int64_t restoring_bytes = 0;  // of kv.used, in pages that are being filled from the tier
+  int64_t move_bytes = 0;       // of main memory, in buffers for pages on their way
+};
+
 struct MemoryReport {
   KvUsage kv;
   int64_t page_bytes = 0;
@@ -33,6 +41,7 @@ struct MemoryReport {
   int64_t shared_bytes = 0;  // of kv.used, in pages of several requests, once
   int64_t index_nodes = 0;
   int64_t index_bytes = 0;  // of the prefix index, about
+  std::optional<TierMemory> tier;
   int64_t weight_bytes = 0;
   int64_t activation_bytes = 0;
   int64_t resident_bytes = 0;           // of the process, mapped files included; 0 where /proc does not tell

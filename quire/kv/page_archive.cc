@@ -204,6 +204,18 @@ void PageArchive::Abandon(uint64_t id) {
   Finish(found);
 }
 
+int64_t PageArchive::restoring_bytes() const {
+  int64_t pages = 0;
+  for (const auto& [id, restoration] : restores_) pages += restoration.pages.pages_held;
+  return pages * static_cast<int64_t>(cache_.layout().page_bytes());
+}
+
+int64_t PageArchive::move_bytes() const {
+  int64_t bytes = 0;
+  for (const Move& move : moves_) bytes += static_cast<int64_t>(move.page.bytes());
+  return bytes;
+}
+
 bool PageArchive::AbandonYoungest() {
   if (restores_.empty()) return false;
   const auto by_number = [](const auto& entry) { return entry.second.number; };

@@ -53,6 +53,11 @@ class PageArchive {
   bool AbandonYoungest();
 
   const ArchiveCounts& counts() const { return counts_; }
+  TierUsage tier_usage() const { return tier_->Usage(); }
+  // In pages of the pool that restores hold.
+  int64_t restoring_bytes() const;
+  // Of main memory beside the pool, for pages on their way.
+  int64_t move_bytes() const;
 
  private:
   struct Piece {

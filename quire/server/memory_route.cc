@@ -48,27 +48,37 @@ ordered_json TenantsJson(const std::vector<RequestMemory>& requests) {
   return tenants;
 }
 
+ordered_json TierJson(const TierMemory& tier) {
+  return {{"pages", tier.usage.pages},
+          {"bytes", tier.usage.bytes},
+          {"limit_bytes", tier.usage.limit},
+          {"restoring_bytes", tier.restoring_bytes},
+          {"buffer_bytes", tier.move_bytes}};
+}
+
 }  // namespace
 
 ordered_json MemoryJson(const MemoryReport& report) {
   const KvUsage& kv = report.kv;
   ordered_json requests = ordered_json::array();
   for (const RequestMemory& request : report.requests) requests.push_back(RequestJson(request));
-  return {{"resident_bytes", report.resident_bytes},
-          {"weight_bytes", report.weight_bytes},
-          {"activation_bytes", report.activation_bytes},
-          {"prefix_index", {{"nodes", report.index_nodes}, {"bytes", report.index_bytes}}},
-          {"kv",
-           {{"page_tokens", report.page_tokens},
-            {"page_bytes", report.page_bytes},
-            {"total_bytes", kv.total},
-            {"free_bytes", kv.free},
-            {"cached_bytes", kv.cached},
-            {"used_bytes", kv.used},
-            {"shared_bytes", report.shared_bytes},
-            {"waste_bytes", kv.used - kv.filled}}},
-          {"tenants", TenantsJson(report.requests)},
-          {"requests", std::move(requests)}};
+  ordered_json memory = {{"resident_bytes", report.resident_bytes},
+                         {"weight_bytes", report.weight_bytes},
+                         {"activation_bytes", report.activation_bytes},
+                         {"prefix_index", {{"nodes", report.index_nodes}, {"bytes", report.index_bytes}}},
+                         {"kv",
+                          {{"page_tokens", report.page_tokens},
+                           {"page_bytes", report.page_bytes},
+                           {"total_bytes", kv.total},
+                           {"free_bytes", kv.free},
+                           {"cached_bytes", kv.cached},
+                           {"used_bytes", kv.used},
+                           {"shared_bytes", report.shared_bytes},
+                           {"waste_bytes", kv.used - kv.filled}}},
+                         {"tenants", TenantsJson(report.requests)},
+                         {"requests", std::move(requests)}};
+  if (report.tier) memory["disk"] = TierJson(*report.tier);
+  return memory;
 }
 
 void AnswerMemory(const ServedModel& served, std::shared_ptr<HttpExchange> exchange) {

@@ -16,6 +16,12 @@
 
 namespace quire {
 
+struct TierUsage {
+  int64_t pages = 0;
+  int64_t bytes = 0;  // that they take there
+  int64_t limit = 0;  // of bytes
+};
+
 class PageTier {
  public:
   struct Completion {
@@ -34,6 +40,8 @@ class PageTier {
   virtual void SetWake(std::function<void()> wake) = 0;
   // Appends the moves that ended since the last call.
   virtual void TakeCompleted(std::vector<Completion>& completed) = 0;
+
+  virtual TierUsage Usage() const = 0;
 };
 
 }  // namespace quire

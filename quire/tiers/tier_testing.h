@@ -55,6 +55,12 @@ class MapTier final : public PageTier {
     for (const auto& move : std::exchange(moves_, {})) completed.push_back(move());
   }
 
+  TierUsage Usage() const override {
+    TierUsage usage{.pages = std::ssize(state_.pages), .limit = INT64_MAX};
+    for (const auto& [key, page] : state_.pages) usage.bytes += std::ssize(page);
+    return usage;
+  }
+
  private:
   MapTierState& state_;
   std::vector<std::function<Completion()>> moves_;
