@@ -4,9 +4,11 @@
 #define QUIRE_SERVER_CALL_H_
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "quire/engine/beam_search.h"
 #include "quire/engine/request.h"
 
 namespace quire {
@@ -22,6 +24,7 @@ struct Call {
   std::vector<Request> requests;
   int n = 1;
   int samples = 1;
+  std::optional<BeamParams> beams;  // instead of sampling; then samples is n
 
   bool stream = false;
   bool include_usage = false;

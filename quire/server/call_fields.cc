@@ -106,6 +106,31 @@ void ReadDelivery(JsonFields& fields, Call& call) {
   fields.Adopt(inner);
 }
 
+void ReadBeams(JsonFields& fields, const SamplingParams& sampling, const ServedModel& served, Call& call) {
+  if (!fields.Bool("use_beam_search", false)) return;
+  for (const char* name : {"stop", "logit_bias", "prompt_logprobs"}) {
+    if (fields.Has(name)) fields.Reject(name, "has no meaning to beam search; leave one of them out");
+  }
+  if (sampling.repetition_penalty != 1 || sampling.presence_penalty != 0 || sampling.frequency_penalty != 0) {
+    fields.Reject("use_beam_search", "weighs tokens as the model does; leave the penalties out");
+  }
+  if (call.stream) fields.Reject("stream", "is not available with use_beam_search: beams win at the end");
+  if (call.echo && call.logprobs)
+    fields.Reject("echo", "with logprobs is not available with use_beam_search");
+  if (call.samples > kMaxBeams) {
+    fields.Reject("use_beam_search",
+                  fmt::format("follows at most {} beams; n and best_of ask for {}", kMaxBeams, call.samples));
+  }
+  if (!served.engine->options().prefix_caching) {
+    fields.Reject("use_beam_search", "needs prefix caching, which this server was started without");
+  }
+  call.beams = BeamParams{.width = call.samples,
+                          .best = call.n,
+                          .length_penalty = fields.Number("length_penalty", -10, 10).value_or(1),
+                          .early_stopping = fields.Bool("early_stopping", false)};
+  call.samples = call.n;
+}
+
 std::string ReadCacheSalt(JsonFields& fields) {
   const std::optional<std::string> salt = fields.String("cache_salt");
   if (!salt) return {};
@@ -139,8 +164,6 @@ void RejectUnsupported(JsonFields& fields) {
   for (std::string_view name : kUnsupported) {
     if (fields.Has(name)) fields.Reject(name, "is not supported by this server; leave it out");
   }
-  if (fields.Bool("use_beam_search", false))
-    fields.Reject("use_beam_search", "is not supported by this server");
   const ordered_json* format = fields.Object("response_format");
   if (!format) return;
   JsonFields inner(*format, "response_format.");

@@ -18,6 +18,9 @@ SamplingParams ReadSampling(JsonFields& fields, const ServedModel& served);
 // How the answer is wanted: stream, stream_options, return_token_ids.
 void ReadDelivery(JsonFields& fields, Call& call);
 
+// Beam search, where it is asked for: `call.samples` beams are followed, and the `call.n` best are answered.
+void ReadBeams(JsonFields& fields, const SamplingParams& sampling, const ServedModel& served, Call& call);
+
 // Whose cached prefixes the request shares: those of equal salt. Empty when the field is absent.
 std::string ReadCacheSalt(JsonFields& fields);
 

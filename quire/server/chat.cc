@@ -52,6 +52,7 @@ ApiResult<Call> ReadChat(const ordered_json& body, const ServedModel& served) {
   ReadDelivery(fields, call);
   call.n = call.samples = request.sampling.n;
   call.logprobs = request.sampling.logprobs = ReadLogprobs(fields);
+  ReadBeams(fields, request.sampling, served, call);
   request.sampling.max_tokens = ReadMaxTokens(fields, served.context_length);
   request.priority = static_cast<int>(fields.Integer("priority", -1'000'000, 1'000'000).value_or(0));
   request.tenant = fields.String("user").value_or("");

@@ -106,6 +106,7 @@ ApiResult<Call> ReadCompletion(const ordered_json& body, const ServedModel& serv
     call.logprobs = sampling.logprobs = static_cast<int>(*count);
     if (call.echo) sampling.prompt_logprobs = std::max(sampling.prompt_logprobs.value_or(0), *call.logprobs);
   }
+  ReadBeams(fields, sampling, served, call);
   // What is best is judged by log-probabilities.
   if (call.samples > call.n && !sampling.logprobs) sampling.logprobs = 0;
   const int priority = static_cast<int>(fields.Integer("priority", -1'000'000, 1'000'000).value_or(0));

@@ -217,7 +217,7 @@ class FakeEngine final : public Engine {
     if (std::ssize(live_) >= fake_.max_queue) {
       return Fail(ErrorCode::kResourceExhausted, "{} requests wait; try again later", live_.size());
     }
-    live_.emplace(++last_id_, std::move(live));
+    live_.emplace(++last_id_, std::make_shared<FakeRequest>(std::move(live)));
     bell_.notify_one();
     return last_id_;
   }
@@ -226,13 +226,14 @@ class FakeEngine final : public Engine {
     std::lock_guard lock(mutex_);
     const auto found = live_.find(id);
     if (found == live_.end()) return;
-    for (size_t i = 0; i < found->second.samples.size(); ++i) {
+    const std::shared_ptr<FakeRequest> live = found->second;
+    live_.erase(found);
+    for (size_t i = 0; i < live->samples.size(); ++i) {
       OutputEvent event;
       event.index = static_cast<int>(i);
       event.finish = FinishReason::kCancelled;
-      found->second.sink->OnOutput(std::move(event));
+      live->sink->OnOutput(std::move(event));
     }
-    live_.erase(found);
     metrics_.finished_abort.Add();
     Publish();
   }
@@ -250,8 +251,9 @@ class FakeEngine final : public Engine {
 
   bool Step() override {
     std::lock_guard lock(mutex_);
-    for (auto it = live_.begin(); it != live_.end();) {
-      it = Advance(it->second) ? std::next(it) : live_.erase(it);
+    // Sinks may submit and cancel.
+    for (const auto& [id, live] : std::map(live_)) {
+      if (live_.contains(id) && !Advance(*live)) live_.erase(id);
     }
     Publish();
     return !live_.empty();
@@ -270,12 +272,13 @@ class FakeEngine final : public Engine {
     report.resident_bytes = 2 << 20;
     for (const auto& [id, live] : live_) {
       RequestMemory& memory = report.requests.emplace_back();
-      memory.id = live.id;
-      memory.tenant = live.tenant;
+      memory.id = live->id;
+      memory.tenant = live->tenant;
       memory.running = true;
-      memory.sequences = static_cast<int>(live.samples.size());
-      memory.prompt_tokens = live.prompt_tokens;
-      for (const FakeSample& sample : live.samples) memory.output_tokens += static_cast<int64_t>(sample.next);
+      memory.sequences = static_cast<int>(live->samples.size());
+      memory.prompt_tokens = live->prompt_tokens;
+      for (const FakeSample& sample : live->samples)
+        memory.output_tokens += static_cast<int64_t>(sample.next);
       memory.own_bytes = report.page_bytes;
       report.kv.used += report.page_bytes;
     }
@@ -302,8 +305,8 @@ class FakeEngine final : public Engine {
   void Publish() {
     int64_t pages = 0;
     for (const auto& [id, live] : live_) {
-      for (const FakeSample& sample : live.samples) {
-        pages += (live.prompt_tokens + static_cast<int64_t>(sample.next)) / kPageTokens + 1;
+      for (const FakeSample& sample : live->samples) {
+        pages += (live->prompt_tokens + static_cast<int64_t>(sample.next)) / kPageTokens + 1;
       }
     }
     metrics_.requests_running.Set(static_cast<double>(live_.size()));
@@ -325,9 +328,9 @@ class FakeEngine final : public Engine {
   const FakeOptions fake_;
   EngineOptions options_;
   EngineMetrics metrics_;
-  std::mutex mutex_;  // guards what follows
-  std::condition_variable bell_;
-  std::map<RequestId, FakeRequest> live_;
+  std::recursive_mutex mutex_;  // sinks are called with it  // guards what follows
+  std::condition_variable_any bell_;
+  std::map<RequestId, std::shared_ptr<FakeRequest>> live_;
   RequestId last_id_ = 0;
   bool stopping_ = false;
   std::thread thread_;

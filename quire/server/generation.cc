@@ -46,6 +46,7 @@ class Generation : public std::enable_shared_from_this<Generation> {
 
  private:
   static Answer MakeAnswer(const ServedModel& served, Call call);
+  Status Submit(Request request, std::shared_ptr<TokenSink> sink);
   ApiError SubmitError(const Error& error, int64_t least_tokens) const;
   void Drain();
   void Take(const Event& event, std::string& out);
@@ -58,6 +59,7 @@ class Generation : public std::enable_shared_from_this<Generation> {
   }
   void CancelAll() {
     for (RequestId id : ids_) engine_.Cancel(id);
+    for (const auto& search : searches_) search->Cancel();
   }
 
   Engine& engine_;
@@ -67,6 +69,7 @@ class Generation : public std::enable_shared_from_this<Generation> {
   std::vector<Event> inbox_;
 
   std::vector<RequestId> ids_;
+  std::vector<std::shared_ptr<BeamSearch>> searches_;
   Answer answer_;
   SseWriter sse_;
   size_t choices_left_ = 0;
@@ -110,13 +113,11 @@ void Generation::Start() {
   choices_left_ = answer_.choices.size();
   for (size_t i = 0; i < requests.size(); ++i) {
     const int64_t least_tokens = std::ssize(requests[i].prompt) + requests[i].sampling.max_tokens.value_or(1);
-    const auto id = engine_.Submit(std::move(requests[i]),
-                                   std::make_shared<PromptSink>(shared_from_this(), static_cast<int>(i)));
-    if (!id) {
+    auto sink = std::make_shared<PromptSink>(shared_from_this(), static_cast<int>(i));
+    if (const Status status = Submit(std::move(requests[i]), std::move(sink)); !status) {
       CancelAll();
-      return GiveUpExchange()->Respond(ErrorResponse(SubmitError(id.error(), least_tokens)));
+      return GiveUpExchange()->Respond(ErrorResponse(SubmitError(status.error(), least_tokens)));
     }
-    ids_.push_back(*id);
   }
   if (answer_.call.stream) {
     exchange_->BeginStream({.content_type = "text/event-stream; charset=utf-8",
@@ -127,6 +128,16 @@ void Generation::Start() {
     self->GiveUpExchange();
     self->CancelAll();
   });
+}
+
+Status Generation::Submit(Request request, std::shared_ptr<TokenSink> sink) {
+  if (const auto& beams = answer_.call.beams) {
+    QUIRE_ASSIGN(searches_.emplace_back(),
+                 BeamSearch::Start(engine_, answer_.tokenizer, std::move(request), *beams, std::move(sink)));
+  } else {
+    QUIRE_ASSIGN(ids_.emplace_back(), engine_.Submit(std::move(request), std::move(sink)));
+  }
+  return {};
 }
 
 // `least_tokens` is what the refused request needs of the context.

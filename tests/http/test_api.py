@@ -87,6 +87,25 @@ def test_memory_tells_whose_it_is(server):
     assert busy["kv"]["used_bytes"] % busy["kv"]["page_bytes"] == 0
 
 
+def test_beam_search(server):
+    body = {"prompt": "Once upon a time", "n": 3, "use_beam_search": True, "max_tokens": 6, "ignore_eos": True, "logprobs": 0}
+    choices = server.post("/v1/completions", body).json()["choices"]
+    assert [choice["index"] for choice in choices] == [0, 1, 2]
+    assert len({choice["text"] for choice in choices}) == 3
+    sums = [sum(choice["logprobs"]["token_logprobs"]) for choice in choices]
+    assert sums == sorted(sums, reverse=True)
+    greedy = server.post("/v1/completions", {**body, "use_beam_search": False, "n": 1, "temperature": 0}).json()["choices"][0]
+    assert sums[0] >= sum(greedy["logprobs"]["token_logprobs"]) - 1e-3
+    best = server.post("/v1/completions", {**body, "n": 1, "best_of": 3}).json()["choices"]
+    assert [choice["text"] for choice in best] == [choices[0]["text"]]
+    chat = {"messages": [{"role": "user", "content": "hi"}], "use_beam_search": True, "n": 2, "max_tokens": 4}
+    assert len(server.post("/v1/chat/completions", chat).json()["choices"]) == 2
+    for field, value in (("stream", True), ("stop", ["x"]), ("logit_bias", {"5": 1}), ("length_penalty", "long")):
+        response = server.post("/v1/completions", {**body, field: value})
+        assert response.status_code == 400 and response.json()["error"]["param"] == field
+    assert server.post("/v1/completions", {**body, "n": 11}).status_code == 400
+
+
 def test_best_of(server):
     for best_of in (2, 5):
         body = {"prompt": "x", "n": 2, "best_of": best_of, "max_tokens": 3, "ignore_eos": True}
