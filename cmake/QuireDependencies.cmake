@@ -22,6 +22,8 @@ function(quire_archive name library header)
 endfunction()
 quire_archive(pcre2 pcre2-8 pcre2.h)
 quire_archive(utf8proc utf8proc utf8proc.h)
+quire_archive(lmdb lmdb lmdb.h)
+quire_archive(xxhash xxhash xxhash.h)
 # Line editing. The archive names its own needs nowhere: libbsd (and libmd below it) and terminfo.
 quire_archive(md md md5.h)
 quire_archive(bsd bsd bsd/vis.h)

@@ -1,5 +1,7 @@
 #include "quire/cli/runtime_flags.h"
 
+#include <fmt/format.h>
+
 #include <cstdint>
 
 #include "quire/base/byte_size.h"
@@ -70,6 +72,11 @@ void RuntimeFlags::AddEngine(Flags& flags) {
              "on|off",
              "compute what prompts begin alike with once, and keep it",
              {.choices = {"on", "off"}}});
+  flags.Add({"--kv-disk", &options.disk.folder, "FOLDER",
+             "keep KV pages there too: conversations go on after a restart"});
+  flags.Add({"--kv-disk-size", &options.disk.size, "SIZE", "of those pages at most, for each model"});
+  flags.Add(
+      {"--kv-disk-key", &options.disk.key_file, "FILE", "encrypt them: 32 bytes, or 64 hexadecimal digits"});
   flags.Add({"--scheduling", &engine.scheduling, "POLICY", "who runs first; see quire list"});
 }
 
@@ -79,6 +86,13 @@ Status RuntimeFlags::Check() const {
     if (auto size = ParseByteSize(options.kv_memory, UINT64_MAX); !size) {
       return Fail(ErrorCode::kInvalidArgument, "--kv-memory: {}", size.error().message);
     }
+  }
+  if (auto size = ParseByteSize(options.disk.size, UINT64_MAX); !size) {
+    return Fail(ErrorCode::kInvalidArgument, "--kv-disk-size: {}", size.error().message);
+  }
+  if (!options.disk.folder.empty() && prefix_caching == "off") {
+    return Fail(ErrorCode::kInvalidArgument,
+                "--kv-disk needs --prefix-caching on: pages are found again by their prefix");
   }
   const auto policy = MakeSchedulingPolicy(options.engine.scheduling);
   return policy ? Status() : std::unexpected(policy.error());
@@ -90,6 +104,7 @@ Result<std::unique_ptr<Runtime>> RuntimeFlags::Load() const {
   ProgressBar bar("loading " + model);
   RuntimeOptions loading = options;
   loading.engine.prefix_caching = prefix_caching == "on";
+  loading.disk.log = [](std::string_view line) { fmt::print(stderr, "quire: {}\n", line); };
   loading.progress = [&bar](double share) { bar.Set(share); };
   auto runtime = LoadRuntime(path, loading);
   bar.Finish();

@@ -1,15 +1,20 @@
 #include "quire/engine/runtime.h"
 
 #include <algorithm>
+#include <cctype>
+#include <filesystem>
 #include <fstream>
 #include <future>
 #include <iterator>
 #include <optional>
 #include <utility>
 
+#include "quire/base/byte_size.h"
 #include "quire/engine/memory_budget.h"
+#include "quire/engine/page_format.h"
 #include "quire/kernels/kernels.h"
 #include "quire/model/transformer.h"
+#include "quire/tiers/page_store.h"
 
 namespace quire {
 namespace {
@@ -26,16 +31,16 @@ Result<DType> KvType(const std::string& name, bool exact) {
               name);
 }
 
-Result<std::string> ReadWhole(const std::string& path) {
+Result<std::string> ReadWhole(const std::string& path, std::string_view what) {
   std::ifstream file(path, std::ios::binary);
-  if (!file) return Fail(ErrorCode::kIo, "{}: cannot read the chat template", path);
+  if (!file) return Fail(ErrorCode::kIo, "{}: cannot read the {}", path, what);
   return std::string(std::istreambuf_iterator<char>(file), {});
 }
 
 Result<std::unique_ptr<ChatTemplate>> OpenChatTemplate(const ModelFiles& files, const Tokenizer& tokenizer,
                                                        const std::string& file) {
   if (file.empty()) return ChatTemplate::Load(files, tokenizer);
-  QUIRE_ASSIGN(const std::string source, ReadWhole(file));
+  QUIRE_ASSIGN(const std::string source, ReadWhole(file, "chat template"));
   const auto text_of = [&](std::optional<Token> token) {
     return token ? tokenizer.TokenBytes(*token, true) : std::string();
   };
@@ -112,6 +117,39 @@ Result<PageCache> MakePageCache(Runtime& runtime, const RuntimeOptions& options)
   return PageCache(layout, std::move(pool));
 }
 
+Result<std::string> ReadSecret(const std::string& path) {
+  if (path.empty()) return std::string();
+  QUIRE_ASSIGN(std::string text, ReadWhole(path, "key file"));
+  if (text.size() == 32) return text;
+  while (!text.empty() && std::isspace(static_cast<unsigned char>(text.back())) != 0) text.pop_back();
+  const bool hex = std::ranges::all_of(text, [](unsigned char c) { return std::isxdigit(c) != 0; });
+  if (text.size() != 64 || !hex) {
+    return Fail(ErrorCode::kInvalidArgument, "{}: must hold 32 bytes, or 64 hexadecimal digits", path);
+  }
+  std::string secret;
+  for (size_t i = 0; i < text.size(); i += 2) {
+    secret += static_cast<char>(std::stoi(text.substr(i, 2), nullptr, 16));
+  }
+  return secret;
+}
+
+// Every model and page type has a folder of its own, so that going from one to the other loses nothing.
+Result<std::unique_ptr<PageTier>> OpenDiskTier(const Runtime& runtime, const RuntimeOptions& options) {
+  if (options.disk.folder.empty()) return nullptr;
+  const KvLayout& layout = runtime.model->kv_layout();
+  auto quota = ParseByteSize(options.disk.size, UINT64_MAX);
+  if (!quota) return Fail(ErrorCode::kInvalidArgument, "--kv-disk-size: {}", quota.error().message);
+  QUIRE_ASSIGN(std::string secret, ReadSecret(options.disk.key_file));
+  const std::string computing = fmt::format("{}{}", BestKernels().name, options.exact ? " exact" : "");
+  const std::string format = PageFormat(*runtime.files, layout, computing);
+  return PageStore::Open({.folder = std::filesystem::path(options.disk.folder) / format,
+                          .quota_bytes = static_cast<int64_t>(std::min<uint64_t>(*quota, INT64_MAX)),
+                          .page_bytes = layout.page_bytes(),
+                          .format = format,
+                          .secret = std::move(secret),
+                          .log = options.disk.log});
+}
+
 }  // namespace
 
 Result<std::unique_ptr<Runtime>> LoadRuntime(const std::string& model_path, const RuntimeOptions& options) {
@@ -122,8 +160,10 @@ Result<std::unique_ptr<Runtime>> LoadRuntime(const std::string& model_path, cons
   QUIRE_TRY(LoadModelAndTokenizer(*runtime, options));
   QUIRE_TRY(AttachChatTemplate(*runtime, options.chat_template_file));
   QUIRE_ASSIGN(PageCache cache, MakePageCache(*runtime, options));
-  QUIRE_ASSIGN(runtime->engine, Engine::Create(*runtime->model, runtime->tokenizer.get(), std::move(cache),
-                                               *runtime->pool, options.engine));
+  QUIRE_ASSIGN(std::unique_ptr<PageTier> tier, OpenDiskTier(*runtime, options));
+  QUIRE_ASSIGN(runtime->engine,
+               Engine::Create(*runtime->model, runtime->tokenizer.get(), std::move(cache), *runtime->pool,
+                              options.engine, Clock::System(), std::move(tier)));
   return runtime;
 }
 

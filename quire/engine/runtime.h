@@ -6,6 +6,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <string_view>
 
 #include "quire/base/result.h"
 #include "quire/base/thread_pool.h"
@@ -18,6 +19,14 @@
 
 namespace quire {
 
+// KV pages that survive the process, in a folder.
+struct DiskTierOptions {
+  std::string folder;          // empty: none
+  std::string size = "10GiB";  // at most, for each model and page type
+  std::string key_file;        // 32 bytes, or 64 hexadecimal digits, to encrypt pages with; empty: plain
+  std::function<void(std::string_view)> log = [](std::string_view) {};  // a line about a disk that fails
+};
+
 struct RuntimeOptions {
   std::string kv_memory;         // "4GiB", "50%" of what is free; empty: derived, see kv_memory_reason
   std::string kv_type = "auto";  // f16, bf16, f32; auto: f16, and f32 with exact
@@ -25,6 +34,7 @@ struct RuntimeOptions {
   bool exact = false;
   int threads = 0;                 // 0: UsableProcessors()
   std::string chat_template_file;  // empty: the model's own
+  DiskTierOptions disk;
   EngineOptions engine;
   std::function<void(double)> progress;
 };

@@ -1,0 +1,149 @@
+// The disk tier: KV pages in a folder, kept within a quota, found again after the process ended however it
+// ended. Least recently used pages leave first.
+//
+// A page's bytes are written before the catalog names them, and whatever is read back must open its seal
+// (page_seal.h). So after a crash at any moment every page is right or absent; so is one from a disk that
+// lies. A disk that is full or gone costs pages, never a request: it is told once, and tried again after a
+// while.
+//
+// One owner calls it; threads of its own do the reading and writing.
+#ifndef QUIRE_TIERS_PAGE_STORE_H_
+#define QUIRE_TIERS_PAGE_STORE_H_
+
+#include <condition_variable>
+#include <cstdint>
+#include <deque>
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <set>
+#include <string>
+#include <string_view>
+#include <thread>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+#include "quire/base/clock.h"
+#include "quire/base/result.h"
+#include "quire/tiers/page_catalog.h"
+#include "quire/tiers/page_seal.h"
+#include "quire/tiers/page_tier.h"
+#include "quire/tiers/slab_file.h"
+
+namespace quire {
+
+struct PageStoreOptions {
+  std::filesystem::path folder;  // made where it is missing
+  int64_t quota_bytes = 0;       // of slots; the catalog takes some 100 bytes a page beside them
+  size_t page_bytes = 0;
+  std::string format;  // what the bytes of pages mean; pages of another format are dropped
+  std::string secret;  // 32 bytes to encrypt pages with; empty: plain
+  int threads = 4;     // that read and write
+  int depth = 64;      // moves that can be under way
+  std::function<void(std::string_view)> log = [](std::string_view) {};  // one line; from the owner
+};
+
+struct PageStoreCounts {
+  int64_t evicted = 0;
+  int64_t bad_pages = 0;     // that could not be read, or were not what was written
+  int64_t write_errors = 0;  // pages that the disk did not take
+};
+
+class PageStore final : public PageTier {
+ public:
+  // Errors: kInvalidArgument (a quota below one page, a secret that has not 32 bytes), kUnavailable (another
+  // process uses the folder), kIo.
+  static Result<std::unique_ptr<PageStore>> Open(PageStoreOptions options,
+                                                 const Clock& clock = Clock::System());
+  // Finishes the moves that were started.
+  ~PageStore() override;
+
+  bool Contains(const PageKey& key) const override;
+  bool StartWrite(const PageKey& key, std::span<const std::byte> page, uint64_t tag) override;
+  bool StartRead(const PageKey& key, std::span<std::byte> page, uint64_t tag) override;
+  void SetWake(std::function<void()> wake) override { wake_ = std::move(wake); }
+  void TakeCompleted(std::vector<Completion>& completed) override;
+  TierUsage Usage() const override;
+  const PageStoreCounts& counts() const { return counts_; }
+
+ private:
+  struct KeyHash {
+    size_t operator()(const PageKey& key) const;
+  };
+  struct Entry {
+    uint32_t slot = 0;
+    uint64_t last_use = 0;
+    int readers = 0;
+    bool stored = false;  // else it is being written
+    bool bad = false;     // goes with its last reader
+  };
+  struct Move {
+    PageKey key = {};
+    uint32_t slot = 0;
+    uint64_t last_use = 0;
+    uint64_t tag = 0;
+    std::span<std::byte> to = {};          // of a read
+    std::span<const std::byte> from = {};  // of a write
+    std::optional<PageKey> replaced = {};  // the page that a write takes the slot of
+    bool writes = false;
+    bool ok = false;
+    int error = 0;                            // errno of what is not ok; 0: not what was written
+    std::vector<CatalogChange> changes = {};  // beside; a move of these alone has no tag
+    bool only_changes = false;
+  };
+  using Entries = std::unordered_map<PageKey, Entry, KeyHash>;
+
+  PageStore(PageStoreOptions options, const Clock& clock);
+  Status Lock();
+  Status CheckFormat();
+  void Load();
+  std::optional<uint32_t> TakeSlot(std::optional<PageKey>& replaced);
+  void Settle(Entries::iterator entry);
+  void Remove(Entries::iterator entry);
+  void TookWrite(const Move& move);
+  void TookRead(const Move& move);
+  void FlushChanges(size_t least);
+  void Start(Move move);
+  void Tell(std::string_view cause, int error);
+
+  void Work();
+  void Write(Move& move);
+  void Commit();
+  void Complete(std::vector<Move> moves);
+
+  const PageStoreOptions options_;
+  const Clock& clock_;
+  const PageSeal seal_;
+  SlabFile slab_;
+  PageCatalog catalog_;
+  int lock_ = -1;
+
+  // The owner's.
+  Entries entries_;
+  std::set<std::pair<uint64_t, PageKey>> order_;  // pages that can be evicted, by last use
+  std::vector<uint32_t> free_slots_;
+  uint32_t fresh_slot_ = 0;  // from here on no slot was ever used
+  uint64_t uses_ = 0;
+  int under_way_ = 0;
+  std::vector<CatalogChange> changes_;  // that are not on disk yet
+  std::optional<TimePoint> resting_until_;
+  std::set<std::string, std::less<>> told_;
+  PageStoreCounts counts_;
+
+  std::function<void()> wake_ = [] {};
+  std::mutex mutex_;  // guards what follows
+  std::condition_variable work_;
+  std::deque<Move> queue_;
+  std::vector<Move> written_;  // to be committed
+  std::vector<Move> done_;
+  bool stopping_ = false;
+  std::mutex commit_mutex_;  // held while written moves are committed
+  std::vector<std::thread> threads_;
+};
+
+}  // namespace quire
+
+#endif  // QUIRE_TIERS_PAGE_STORE_H_
