@@ -16,7 +16,7 @@
 namespace quire {
 
 PageArchive::PageArchive(PageCache& cache, std::unique_ptr<PageTier> tier, int moves)
-    : cache_(cache), tier_(std::move(tier)), moves_(moves) {
+    : cache_(cache), moves_(moves), tier_(std::move(tier)) {
   QUIRE_CHECK(moves > 0);
   for (size_t i = moves_.size(); i-- > 0;) free_moves_.push_back(i);
   cache_.RecordPublished();

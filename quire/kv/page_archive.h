@@ -98,8 +98,8 @@ class PageArchive {
   bool BeingWritten(const PageKey& key) const;
 
   PageCache& cache_;
-  std::unique_ptr<PageTier> tier_;
   std::vector<Move> moves_;
+  std::unique_ptr<PageTier> tier_;  // ends before the pages that it moves
   std::vector<size_t> free_moves_;
   std::deque<PageId> unwritten_;  // published, in that order
   Restores restores_;             // by whose they are

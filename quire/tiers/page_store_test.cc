@@ -141,6 +141,9 @@ TEST_F(PageStoreTest, NoMoreMovesThanItsDepth) {
   std::vector<PageTier::Completion> completed;
   while (completed.size() < 2) store_->TakeCompleted(completed);
   EXPECT_TRUE(store_->StartWrite(Key(3), page, 3));
+  store_.reset();  // what was started is finished
+  Open();
+  EXPECT_TRUE(store_->Contains(Key(3)));
 }
 
 TEST_F(PageStoreTest, TheLeastRecentlyUsedLeave) {
