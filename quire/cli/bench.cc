@@ -16,6 +16,7 @@
 #include "quire/cli/verb.h"
 #include "quire/engine/memory_report.h"
 #include "quire/kernels/kernels.h"
+#include "quire/kernels/kv_codec.h"
 #include "quire/model/transformer.h"
 
 namespace quire {
@@ -38,8 +39,11 @@ class BenchVerb final : public Verb {
                "N",
                "compute threads; default: usable processors",
                {.min = 0, .max = 1024}});
-    flags.Add(
-        {"--kv-type", &kv_type_, "TYPE", "of KV pages: f16, bf16, f32", {.choices = {"f16", "bf16", "f32"}}});
+    flags.Add({"--kv-type",
+               &kv_type_,
+               "TYPE",
+               "of KV pages: f32, f16, bf16, fp8, int8, int4",
+               {.choices = KvTypeNames()}});
     flags.Add({"--page-tokens",
                &page_tokens_,
                "N",
@@ -83,7 +87,7 @@ class BenchVerb final : public Verb {
     ProgressBar bar("loading " + model_);
     ModelOptions options;
     options.exact = exact_;
-    options.kv_type = kv_type_ == "f32" ? DType::kF32 : kv_type_ == "bf16" ? DType::kBF16 : DType::kF16;
+    options.kv_type = FindKvType(kv_type_).value();
     options.page_tokens = page_tokens_;
     options.max_step_tokens = std::max(step_tokens_, *std::ranges::max_element(batches_));
     options.progress = [&bar](double share) { bar.Set(share); };

@@ -11,6 +11,7 @@
 #include "quire/cli/user_folders.h"
 #include "quire/cli/verb.h"
 #include "quire/engine/runtime.h"
+#include "quire/kernels/kv_codec.h"
 
 namespace quire {
 namespace {
@@ -116,8 +117,11 @@ class InspectVerb final : public Verb {
                "N,...",
                "of so many tokens; 0: the model's context",
                {.min = 0, .max = 1e9}});
-    flags.Add(
-        {"--kv-type", &kv_type_, "TYPE", "of KV pages: f16, bf16, f32", {.choices = {"f16", "bf16", "f32"}}});
+    flags.Add({"--kv-type",
+               &kv_type_,
+               "TYPE",
+               "of KV pages: f32, f16, bf16, fp8, int8, int4",
+               {.choices = KvTypeNames()}});
     flags.Add({"--tensors", &tensors_, "", "list every tensor"});
     flags.Add({"--json", &json_, "", "as one JSON object"});
     return flags;
@@ -126,7 +130,7 @@ class InspectVerb final : public Verb {
   Result<int> Run() override {
     QUIRE_ASSIGN(const std::string path, ResolveModel(model_, ModelCacheFolder()));
     QUIRE_ASSIGN(const auto files, ModelFiles::Open(path));
-    options_.kv_type = kv_type_ == "f32" ? DType::kF32 : kv_type_ == "bf16" ? DType::kBF16 : DType::kF16;
+    options_.kv_type = FindKvType(kv_type_).value();
     const ModelReport report = ReportModel(*files, options_);
     const uint64_t available = AvailableMemoryBytes();
     if (json_) {

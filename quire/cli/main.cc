@@ -19,6 +19,7 @@ namespace {
 
 constexpr VerbRow kVerbs[] = {
     {"bench", "measure prefill, decode and batched decode", MakeBench},
+    {"bench kv", "compare the types of KV pages: bytes, speed, answers", MakeBenchKv},
     {"bench replay", "let a model serve a recorded trace, and measure it", MakeBenchReplay},
     {"chat", "talk to a model in the terminal", MakeChat},
     {"doctor", "look at this machine: what is used, what is slow, and why", MakeDoctor},

@@ -3,11 +3,14 @@
 #include <fmt/format.h>
 
 #include <cstdint>
+#include <string>
+#include <vector>
 
 #include "quire/base/byte_size.h"
 #include "quire/cli/model_path.h"
 #include "quire/cli/progress.h"
 #include "quire/cli/user_folders.h"
+#include "quire/kernels/kv_codec.h"
 #include "quire/policies/scheduling.h"
 
 namespace quire {
@@ -20,11 +23,13 @@ void RuntimeFlags::AddMachine(Flags& flags) {
   EngineOptions& engine = options.engine;
   flags.Add(
       {"--kv-memory", &options.kv_memory, "SIZE", "memory for KV pages: 512MiB, 4GiB, 50% of what is free"});
+  std::vector<std::string> kv_types = KvTypeNames();
+  kv_types.insert(kv_types.begin(), "auto");
   flags.Add({"--kv-type",
              &options.kv_type,
              "TYPE",
-             "of KV pages: auto, f16, bf16, f32",
-             {.choices = {"auto", "f16", "bf16", "f32"}}});
+             "of KV pages: auto, f32, f16, bf16, fp8, int8, int4",
+             {.choices = kv_types}});
   flags.Add(
       {"--page-tokens", &options.page_tokens, "N", "tokens per KV page, a multiple of 16", {.min = 16}});
   flags.Add({"--max-context",

@@ -28,6 +28,7 @@ struct VerbRow {
 };
 
 std::unique_ptr<Verb> MakeBench();
+std::unique_ptr<Verb> MakeBenchKv();
 std::unique_ptr<Verb> MakeBenchReplay();
 std::unique_ptr<Verb> MakeChat();
 std::unique_ptr<Verb> MakeDoctor();

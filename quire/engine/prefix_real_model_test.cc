@@ -1,5 +1,6 @@
 // Real models answer the same whether prefixes are shared or not: with everybody at once, with a pool so
-// small that pages are evicted and sequences preempted, with sliding windows. Models come from $QUIRE_MODELS.
+// small that pages are evicted and sequences preempted, with sliding windows, with pages of floats and of
+// codes. Models come from $QUIRE_MODELS.
 #include <gtest/gtest.h>
 
 #include <cstdlib>
@@ -39,9 +40,11 @@ struct Outcome {
   double cached = 0, preemptions = 0;
 };
 
-void Answer(const std::string& model, const std::string& kv_memory, bool prefix_caching, Outcome& outcome) {
+void Answer(const std::string& model, const std::string& kv_type, const std::string& kv_memory,
+            bool prefix_caching, Outcome& outcome) {
   RuntimeOptions options;
   options.kv_memory = kv_memory;
+  options.kv_type = kv_type;
   options.engine = {.max_step_tokens = 48, .max_context = 256, .prefix_caching = prefix_caching};
   auto runtime = LoadRuntime(model, options);
   ASSERT_TRUE(runtime.has_value()) << runtime.error().message;
@@ -63,17 +66,23 @@ void Answer(const std::string& model, const std::string& kv_memory, bool prefix_
   EXPECT_EQ(engine.kv_usage().used, 0);
 }
 
-class RealModel : public testing::TestWithParam<const char*> {};
+struct Pages {
+  std::string type;
+  std::string few;  // memory for about as many pages of any type
+};
+
+class RealModel : public testing::TestWithParam<std::tuple<const char*, Pages>> {};
 
 TEST_P(RealModel, AnswersTheSameWithSharedPrefixes) {
   const char* folder = std::getenv("QUIRE_MODELS");
   if (folder == nullptr) GTEST_SKIP() << "QUIRE_MODELS, the folder of models, is not set";
-  const auto path = std::filesystem::path(folder) / GetParam();
+  const auto& [file, pages] = GetParam();
+  const auto path = std::filesystem::path(folder) / file;
   if (!std::filesystem::exists(path)) GTEST_SKIP() << "no model " << path;
   Outcome alone, shared, tight;
-  Answer(path, "64MiB", false, alone);
-  Answer(path, "64MiB", true, shared);
-  Answer(path, "6MiB", true, tight);
+  Answer(path, pages.type, "64MiB", false, alone);
+  Answer(path, pages.type, "64MiB", true, shared);
+  Answer(path, pages.type, pages.few, true, tight);
   EXPECT_EQ(shared.ids, alone.ids);
   EXPECT_EQ(tight.ids, alone.ids);
   EXPECT_GT(shared.cached, 300);
@@ -82,10 +91,13 @@ TEST_P(RealModel, AnswersTheSameWithSharedPrefixes) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Files, RealModel,
-                         testing::Values("SmolLM2-135M-Instruct.Q4_1.gguf", "gemma-3-270m.Q4_K_M.gguf"),
+                         testing::Combine(testing::Values("SmolLM2-135M-Instruct.Q4_1.gguf",
+                                                          "gemma-3-270m.Q4_K_M.gguf"),
+                                          testing::Values(Pages{"f16", "6MiB"}, Pages{"int8", "3200KiB"},
+                                                          Pages{"fp8", "3200KiB"}, Pages{"int4", "1800KiB"})),
                          [](const auto& info) {
-                           const std::string name = info.param;
-                           return name.substr(0, name.find('-'));
+                           const std::string name = std::get<0>(info.param);
+                           return name.substr(0, name.find('-')) + "_" + std::get<1>(info.param).type;
                          });
 
 }  // namespace

@@ -1,5 +1,7 @@
 #include "quire/engine/runtime.h"
 
+#include <fmt/ranges.h>
+
 #include <algorithm>
 #include <cctype>
 #include <filesystem>
@@ -13,6 +15,7 @@
 #include "quire/engine/memory_budget.h"
 #include "quire/engine/page_format.h"
 #include "quire/kernels/kernels.h"
+#include "quire/kernels/kv_codec.h"
 #include "quire/model/transformer.h"
 #include "quire/tiers/page_store.h"
 
@@ -24,11 +27,9 @@ constexpr int64_t kMaxStepTokens = 1 << 16;
 
 Result<DType> KvType(const std::string& name, bool exact) {
   if (name == "auto") return exact ? DType::kF32 : DType::kF16;
-  if (name == "f16") return DType::kF16;
-  if (name == "bf16") return DType::kBF16;
-  if (name == "f32") return DType::kF32;
-  return Fail(ErrorCode::kInvalidArgument, "'{}' is no type of KV pages; choose auto, f16, bf16 or f32",
-              name);
+  if (const auto type = FindKvType(name)) return *type;
+  return Fail(ErrorCode::kInvalidArgument, "'{}' is no type of KV pages; choose auto, {}", name,
+              fmt::join(KvTypeNames(), ", "));
 }
 
 Result<std::string> ReadWhole(const std::string& path, std::string_view what) {

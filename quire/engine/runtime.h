@@ -29,7 +29,7 @@ struct DiskTierOptions {
 
 struct RuntimeOptions {
   std::string kv_memory;         // "4GiB", "50%" of what is free; empty: derived, see kv_memory_reason
-  std::string kv_type = "auto";  // f16, bf16, f32; auto: f16, and f32 with exact
+  std::string kv_type = "auto";  // one of KvTypes(); auto: f16, and f32 with exact
   int page_tokens = 16;
   bool exact = false;
   int threads = 0;                 // 0: UsableProcessors()

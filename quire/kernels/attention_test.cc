@@ -1,6 +1,6 @@
-// Tolerances: outputs and lse may differ from double precision by 2e-5 (of values of about 1), for F16 and
-// BF16 pages after the same rounding of K and V; with bfloats by 0.02. Between calls of one table with other
-// rows nothing may differ.
+// Tolerances: outputs and lse may differ from double precision by 2e-5 (of values of about 1), over the keys
+// and values as the page holds them; with bfloats by 0.02. Between calls of one table with other rows nothing
+// may differ.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -8,8 +8,7 @@
 #include <cstring>
 #include <string>
 
-#include "quire/kernels/kernels.h"
-#include "quire/kernels/random_weights.h"
+#include "quire/kernels/test_pages.h"
 
 namespace quire {
 namespace {
@@ -19,72 +18,8 @@ class Attention : public testing::TestWithParam<const KernelTable*> {
   const KernelTable& kernels() const { return *GetParam(); }
 };
 
-// The KV of one sequence in pages, and as the floats they hold.
-struct Pages {
-  AttentionPages view;
-  std::vector<std::vector<std::byte>> tiles;
-  std::vector<const std::byte*> k_tiles, v_tiles;
-  std::vector<float> k, v;  // [token][head_dim]
-
-  Pages(const KernelTable& kernels, DType type, int page_tokens, int head_dim, int64_t tokens) {
-    const size_t tile_bytes = static_cast<size_t>(page_tokens) * RowBytes(type, head_dim);
-    for (int64_t page = 0; page * page_tokens < tokens; ++page) {
-      for (auto* pointers : {&k_tiles, &v_tiles}) {
-        // What was never written reads as NaN and must not matter.
-        tiles.emplace_back(tile_bytes, std::byte{0xff});
-        pointers->push_back(tiles.back().data());
-      }
-    }
-    view = {type, page_tokens, head_dim, k_tiles.data(), v_tiles.data()};
-    k = RandomFloats(tokens * head_dim, 1);
-    v = RandomFloats(tokens * head_dim, 2);
-    for (int64_t t = 0; t < tokens; ++t) Write(kernels, t);
-  }
-
-  void Write(const KernelTable& kernels, int64_t t) {
-    const int64_t page = t / view.page_tokens, head_dim = view.head_dim;
-    const int slot = static_cast<int>(t % view.page_tokens);
-    std::byte* k_tile = tiles[2 * page].data();
-    std::byte* v_tile = tiles[2 * page + 1].data();
-    kernels.store_kv(view.type, view.page_tokens, view.head_dim, slot, &k[t * head_dim], &v[t * head_dim],
-                     k_tile, v_tile);
-    const int bytes = Info(view.type).block_bytes;
-    for (int64_t d = 0; d < head_dim; ++d) {
-      kernels.dequantize(view.type, k_tile + (d * view.page_tokens + slot) * bytes, &k[t * head_dim + d], 1);
-      kernels.dequantize(view.type, v_tile + (slot * head_dim + d) * bytes, &v[t * head_dim + d], 1);
-    }
-  }
-};
-
-struct Rows {
-  int64_t head_dim;
-  std::vector<float> q, out, lse;
-  std::vector<AttentionRow> rows;
-
-  Rows(int head_dim, const std::vector<std::pair<int64_t, int64_t>>& ranges)
-      : head_dim(head_dim),
-        q(RandomFloats(ranges.size() * head_dim, 3)),
-        out(ranges.size() * head_dim, NAN),
-        lse(ranges.size(), NAN) {
-    for (size_t r = 0; r < ranges.size(); ++r) {
-      rows.push_back({&q[r * head_dim], &out[r * head_dim], &lse[r], ranges[r].first, ranges[r].second});
-    }
-  }
-};
-
-// Which of the two entries.
-enum class Precision { kFloat, kBFloat };
-constexpr Precision kBoth[] = {Precision::kFloat, Precision::kBFloat};
-
-void Attend(const KernelTable& kernels, Precision precision, const Pages& pages,
-            const AttentionParams& params, std::span<const AttentionRow> rows) {
-  std::vector<float> scratch(AttentionScratchFloats(rows.size(), pages.view.head_dim));
-  const auto attend = precision == Precision::kFloat ? kernels.attention : kernels.attention_bf16;
-  attend(pages.view, params, rows, scratch.data());
-}
-
-void ExpectAttention(Precision precision, const Pages& pages, const AttentionParams& params,
-                     const Rows& rows) {
+void ExpectAttention(Precision precision, const TestPages& pages, const AttentionParams& params,
+                     const TestRows& rows) {
   const int64_t head_dim = rows.head_dim;
   const double tolerance = precision == Precision::kFloat ? 2e-5 : 0.02;
   for (size_t r = 0; r < rows.rows.size(); ++r) {
@@ -123,14 +58,14 @@ std::vector<std::pair<int64_t, int64_t>> Causal(int64_t first, int64_t tokens, i
 }
 
 TEST_P(Attention, EqualsDoublePrecision) {
-  for (Precision precision : kBoth) {
-    for (DType type : {DType::kF32, DType::kF16, DType::kBF16}) {
+  for (Precision precision : kBothPrecisions) {
+    for (const auto& [name, type] : KvTypes()) {
       for (int head_dim : {8, 64, 72, 80, 96, 128, 256}) {
         for (int page_tokens : {16, 48}) {
-          SCOPED_TRACE(std::string(Info(type).name) + " " + std::to_string(head_dim));
-          const Pages pages(kernels(), type, page_tokens, head_dim, 131);
+          SCOPED_TRACE(std::string(name) + " " + std::to_string(head_dim));
+          const TestPages pages(kernels(), type, page_tokens, head_dim, 131);
           const AttentionParams params{1.0f / std::sqrt(static_cast<float>(head_dim)), 0};
-          Rows rows(head_dim, Causal(120, 11, 3, 40));
+          TestRows rows(head_dim, Causal(120, 11, 3, 40));
           Attend(kernels(), precision, pages, params, rows.rows);
           ExpectAttention(precision, pages, params, rows);
         }
@@ -140,21 +75,22 @@ TEST_P(Attention, EqualsDoublePrecision) {
 }
 
 TEST_P(Attention, SoftcapAndRangesWithNothingInCommon) {
-  for (Precision precision : kBoth) {
-    const Pages pages(kernels(), DType::kF16, 32, 64, 300);
+  for (Precision precision : kBothPrecisions) {
+    const TestPages pages(kernels(), DType::kF16, 32, 64, 300);
     const AttentionParams params{0.5f, 5.0f};
-    Rows rows(64, {{0, 1}, {0, 0}, {17, 18}, {299, 300}, {3, 300}, {250, 20}, {0, 16}, {16, 32}, {100, 250}});
+    TestRows rows(64,
+                  {{0, 1}, {0, 0}, {17, 18}, {299, 300}, {3, 300}, {250, 20}, {0, 16}, {16, 32}, {100, 250}});
     Attend(kernels(), precision, pages, params, rows.rows);
     ExpectAttention(precision, pages, params, rows);
   }
 }
 
 TEST_P(Attention, ARowIsBitwiseTheSameWhateverOtherRowsAreThere) {
-  for (Precision precision : kBoth) {
-    for (DType type : {DType::kF32, DType::kF16, DType::kBF16}) {
-      const Pages pages(kernels(), type, 16, 80, 200);
+  for (Precision precision : kBothPrecisions) {
+    for (const auto& [name, type] : KvTypes()) {
+      const TestPages pages(kernels(), type, 16, 80, 200);
       const AttentionParams params{0.1f, 0};
-      Rows together(80, Causal(180, 20, 2, 60)), apart = Rows(80, Causal(180, 20, 2, 60));
+      TestRows together(80, Causal(180, 20, 2, 60)), apart = TestRows(80, Causal(180, 20, 2, 60));
       Attend(kernels(), precision, pages, params, together.rows);
       size_t n = 1;
       for (size_t r = 0; r < apart.rows.size(); r += n, n = n % 9 + 1) {
@@ -168,11 +104,11 @@ TEST_P(Attention, ARowIsBitwiseTheSameWhateverOtherRowsAreThere) {
 }
 
 TEST_P(Attention, PagesBelowTheWindowAreNotRead) {
-  for (Precision precision : kBoth) {
-    Pages pages(kernels(), DType::kF32, 16, 64, 100);
+  for (Precision precision : kBothPrecisions) {
+    TestPages pages(kernels(), DType::kF32, 16, 64, 100);
     for (int page = 0; page < 4; ++page) pages.k_tiles[page] = pages.v_tiles[page] = nullptr;
     const AttentionParams params{0.125f, 0};
-    Rows rows(64, {{64, 100}, {70, 99}});
+    TestRows rows(64, {{64, 100}, {70, 99}});
     Attend(kernels(), precision, pages, params, rows.rows);
     ExpectAttention(precision, pages, params, rows);
   }
@@ -180,20 +116,20 @@ TEST_P(Attention, PagesBelowTheWindowAreNotRead) {
 
 // Splits of kAttentionSplit positions, merged, are the attention over the whole.
 TEST_P(Attention, PartialsMerge) {
-  for (Precision precision : kBoth) {
+  for (Precision precision : kBothPrecisions) {
     constexpr int kHeadDim = 96;
     constexpr int64_t kTokens = 2 * kAttentionSplit + 100;
-    const Pages pages(kernels(), DType::kF32, 64, kHeadDim, kTokens);
+    const TestPages pages(kernels(), DType::kF32, 64, kHeadDim, kTokens);
     const AttentionParams params{0.2f, 0};
-    Rows parts(kHeadDim, {{5, kAttentionSplit},
-                          {kAttentionSplit, 2 * kAttentionSplit},
-                          {2 * kAttentionSplit, kTokens},
-                          {7, 7}});
+    TestRows parts(kHeadDim, {{5, kAttentionSplit},
+                              {kAttentionSplit, 2 * kAttentionSplit},
+                              {2 * kAttentionSplit, kTokens},
+                              {7, 7}});
     for (size_t r = 0; r < parts.rows.size(); ++r) {
       parts.rows[r].q = parts.q.data();
       Attend(kernels(), precision, pages, params, std::span(parts.rows).subspan(r, 1));
     }
-    Rows whole(kHeadDim, {{5, kTokens}});
+    TestRows whole(kHeadDim, {{5, kTokens}});
     kernels().merge_partials(parts.out.data(), parts.lse.data(), 4, kHeadDim, whole.out.data(),
                              whole.lse.data());
     ExpectAttention(precision, pages, params, whole);
@@ -207,11 +143,11 @@ TEST_P(Attention, PartialsMerge) {
 
 // What a later token of the same chunk holds is nobody's business before it.
 TEST_P(Attention, InfinityInALaterValueReachesNoEarlierRow) {
-  for (Precision precision : kBoth) {
-    Pages pages(kernels(), DType::kF16, 16, 64, 40);
+  for (Precision precision : kBothPrecisions) {
+    TestPages pages(kernels(), DType::kF16, 16, 64, 40);
     pages.v[33 * 64] = pages.k[33 * 64] = INFINITY;
     pages.Write(kernels(), 33);
-    Rows rows(64, Causal(30, 10, 2, 100));
+    TestRows rows(64, Causal(30, 10, 2, 100));
     Attend(kernels(), precision, pages, {0.125f, 0}, rows.rows);
     for (size_t i = 0; i < 6 * 64; ++i) ASSERT_TRUE(std::isfinite(rows.out[i])) << i;
   }

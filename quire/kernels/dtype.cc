@@ -25,6 +25,9 @@ constexpr DTypeInfo kInfos[kDTypeCount] = {
     InfoOf<DType::kQ4_K>("Q4_K"),
     InfoOf<DType::kQ5_K>("Q5_K"),
     InfoOf<DType::kQ6_K>("Q6_K"),
+    {"FP8", 1, 1},
+    {"INT8", 1, 1},
+    {"INT4", 2, 1},
 };
 
 }  // namespace

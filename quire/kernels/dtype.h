@@ -22,9 +22,14 @@ enum class DType : uint8_t {
   kQ3_K,
   kQ4_K,
   kQ5_K,
-  kQ6_K
+  kQ6_K,
+  // Of KV pages only, with scales beside the elements: kv_codec.h.
+  kFp8,
+  kInt8,
+  kInt4
 };
-inline constexpr int kDTypeCount = 13;
+inline constexpr int kWeightTypeCount = 13;  // the first ones
+inline constexpr int kDTypeCount = 16;
 
 struct DTypeInfo {
   std::string_view name;  // "Q4_K"
@@ -39,7 +44,8 @@ inline size_t RowBytes(DType type, int64_t elements) {
   return static_cast<size_t>(elements / Info(type).block_elements) * Info(type).block_bytes;
 }
 
-inline bool IsQuantized(DType type) { return type >= DType::kQ4_0; }
+// Whether weights of this type are blocks that share scales.
+inline bool IsQuantized(DType type) { return type >= DType::kQ4_0 && type <= DType::kQ6_K; }
 
 }  // namespace quire
 

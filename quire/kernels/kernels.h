@@ -25,7 +25,9 @@ namespace quire {
 
 inline constexpr int kPanelRows = 16;        // output features per packed panel
 inline constexpr int kActivationGroup = 32;  // activations that share one scale
-inline constexpr int kPageLane = 16;         // page_tokens is a multiple of this: tokens per vector of scores
+// Dimensions of a KV head that share a scale, in codes of 8 bits and of 4 (kv_codec.h).
+inline constexpr int kKvGroup8 = 64, kKvGroup4 = 32;
+inline constexpr int kPageLane = 16;  // page_tokens is a multiple of this: tokens per vector of scores
 
 // A weight matrix [rows, cols] in panel layout. Panel p holds rows [16p, 16p+16), zero-padded at the end.
 struct PackedMatrix {
@@ -52,9 +54,9 @@ struct QuantizedActivations {
 
 // The KV of one (sequence, KV head) for attention: tile pointers, one per page, in sequence order. Within a
 // page of `page_tokens` tokens K is stored dimension-major, [head_dim][page_tokens], so that one vector holds
-// one dimension of 16 tokens; V is token-major, [page_tokens][head_dim].
+// one dimension of 16 tokens; V is token-major, [page_tokens][head_dim]. Codecs add scales (kv_codec.h).
 struct AttentionPages {
-  DType type = DType::kF16;  // kF32, kF16 or kBF16
+  DType type = DType::kF16;  // one of KvTypes()
   int page_tokens = 16;
   int head_dim = 0;
   const std::byte* const* k_tiles =
@@ -109,6 +111,9 @@ struct KernelTable {
   // Writes one token's K and V (head_dim floats each) into token slot `slot` of a page's tiles.
   void (*store_kv)(DType type, int page_tokens, int head_dim, int slot, const float* k, const float* v,
                    std::byte* k_tile, std::byte* v_tile);
+  // Reads one token back, as the floats that attention takes it for.
+  void (*load_kv)(DType type, int page_tokens, int head_dim, int slot, const std::byte* k_tile,
+                  const std::byte* v_tile, float* k, float* v);
   // Attention of rows that share one KV head, over one range of pages: page indices are absolute, and every
   // row's [begin, end) must lie inside one split of kAttentionSplit positions. K and V are read once per
   // small block of rows. `scratch` has AttentionScratchFloats(rows.size(), head_dim) floats.

@@ -157,6 +157,32 @@ Floats FloatsOf(const int8_t* p) {
   const __m128i bytes = Load128(p);
   return ToFloats(Ints{_mm256_cvtepi8_epi32(bytes), _mm256_cvtepi8_epi32(_mm_srli_si128(bytes, 8))});
 }
+Floats Load(const Fp8* p) {
+  const __m256i bits = _mm256_cvtepu8_epi16(Load128(p));
+  const __m256i sign = _mm256_slli_epi16(_mm256_and_si256(bits, _mm256_set1_epi16(0x80)), 8);
+  const __m256i rest = _mm256_slli_epi16(_mm256_and_si256(bits, _mm256_set1_epi16(0x7f)), 7);
+  const __m256i halves = _mm256_or_si256(sign, rest);
+  return {_mm256_cvtph_ps(_mm256_castsi256_si128(halves)),
+          _mm256_cvtph_ps(_mm256_extracti128_si256(halves, 1))};
+}
+void LoadNibbles(const uint8_t* p, const int8_t (&levels)[16], Floats& low, Floats& high) {
+  const __m128i table = Load128(levels), bytes = Load128(p), nibble = _mm_set1_epi8(15);
+  const auto levels_of = [&](__m128i codes) {
+    const __m128i chosen = _mm_shuffle_epi8(table, codes);
+    return ToFloats(Ints{_mm256_cvtepi8_epi32(chosen), _mm256_cvtepi8_epi32(_mm_srli_si128(chosen, 8))});
+  };
+  low = levels_of(_mm_and_si128(bytes, nibble));
+  high = levels_of(_mm_and_si128(_mm_srli_epi16(bytes, 4), nibble));
+}
+template <int kDistance>
+Floats SwapLanes(Floats a) {
+  if constexpr (kDistance == 8) return {a.high, a.low};
+  if constexpr (kDistance == 4) {
+    return {_mm256_permute2f128_ps(a.low, a.low, 1), _mm256_permute2f128_ps(a.high, a.high, 1)};
+  }
+  constexpr int kOrder = kDistance == 2 ? _MM_SHUFFLE(1, 0, 3, 2) : _MM_SHUFFLE(2, 3, 0, 1);
+  return {_mm256_permute_ps(a.low, kOrder), _mm256_permute_ps(a.high, kOrder)};
+}
 Bytes LoadBytes(const uint8_t* p) {
   const auto* vectors = reinterpret_cast<const __m256i*>(p);
   return {_mm256_loadu_si256(vectors), _mm256_loadu_si256(vectors + 1)};

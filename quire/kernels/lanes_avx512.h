@@ -122,6 +122,28 @@ Floats FloatsOf(const uint8_t* p) {
 Floats FloatsOf(const int8_t* p) {
   return {_mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))))};
 }
+Floats Load(const Fp8* p) {
+  const __m256i bits = _mm256_cvtepu8_epi16(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
+  const __m256i sign = _mm256_slli_epi16(_mm256_and_si256(bits, _mm256_set1_epi16(0x80)), 8);
+  const __m256i rest = _mm256_slli_epi16(_mm256_and_si256(bits, _mm256_set1_epi16(0x7f)), 7);
+  return {_mm512_cvtph_ps(_mm256_or_si256(sign, rest))};
+}
+void LoadNibbles(const uint8_t* p, const int8_t (&levels)[16], Floats& low, Floats& high) {
+  const __m128i table = _mm_loadu_si128(reinterpret_cast<const __m128i*>(levels));
+  const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p)), nibble = _mm_set1_epi8(15);
+  const auto levels_of = [&](__m128i codes) {
+    return Floats{_mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_shuffle_epi8(table, codes)))};
+  };
+  low = levels_of(_mm_and_si128(bytes, nibble));
+  high = levels_of(_mm_and_si128(_mm_srli_epi16(bytes, 4), nibble));
+}
+template <int kDistance>
+Floats SwapLanes(Floats a) {
+  if constexpr (kDistance == 8) return {_mm512_shuffle_f32x4(a.v, a.v, _MM_SHUFFLE(1, 0, 3, 2))};
+  if constexpr (kDistance == 4) return {_mm512_shuffle_f32x4(a.v, a.v, _MM_SHUFFLE(2, 3, 0, 1))};
+  if constexpr (kDistance == 2) return {_mm512_permute_ps(a.v, _MM_SHUFFLE(1, 0, 3, 2))};
+  if constexpr (kDistance == 1) return {_mm512_permute_ps(a.v, _MM_SHUFFLE(2, 3, 0, 1))};
+}
 Bytes LoadBytes(const uint8_t* p) { return {_mm512_loadu_si512(p)}; }
 
 template <int kShift>

@@ -151,6 +151,15 @@ Floats FloatsOf(const uint8_t* p) {
 Floats FloatsOf(const int8_t* p) {
   return Map([&](int i) { return static_cast<float>(p[i]); });
 }
+// The levels that the low and the high halves of 16 bytes choose.
+void LoadNibbles(const uint8_t* p, const int8_t (&levels)[16], Floats& low, Floats& high) {
+  low = Map([&](int i) { return static_cast<float>(levels[p[i] & 15]); });
+  high = Map([&](int i) { return static_cast<float>(levels[p[i] >> 4]); });
+}
+template <int kDistance>  // 1, 2, 4 or 8: lane i of the result is lane i ^ kDistance
+Floats SwapLanes(Floats a) {
+  return Map([&](int i) { return a.v[i ^ kDistance]; });
+}
 Bytes LoadBytes(const uint8_t* p) {
   Bytes out;
   std::memcpy(out.v, p, sizeof(out.v));

@@ -39,6 +39,10 @@ size_t UnalignedPanelBytes(DType type, int64_t cols) {
       return BlocksBytes<DType::kQ5_K>(cols);
     case DType::kQ6_K:
       return BlocksBytes<DType::kQ6_K>(cols);
+    case DType::kFp8:
+    case DType::kInt8:
+    case DType::kInt4:
+      break;
   }
   QUIRE_CHECK(false && "unknown DType");
 }

@@ -22,7 +22,7 @@ std::vector<std::byte> ConstantCodes(DType type, int64_t rows, int64_t cols, uin
 
 inline std::vector<DType> AllTypes() {
   std::vector<DType> types;
-  for (int i = 0; i < kDTypeCount; ++i) types.push_back(static_cast<DType>(i));
+  for (int i = 0; i < kWeightTypeCount; ++i) types.push_back(static_cast<DType>(i));
   return types;
 }
 

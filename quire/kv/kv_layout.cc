@@ -6,6 +6,7 @@
 
 #include "quire/base/check.h"
 #include "quire/kernels/kernels.h"
+#include "quire/kernels/kv_codec.h"
 
 namespace quire {
 
@@ -18,7 +19,7 @@ KvLayout::KvLayout(const std::vector<LayerKv>& layers, int kv_heads, int head_di
       page_tokens_(page_tokens) {
   QUIRE_CHECK(!layers.empty() && kv_heads > 0 && head_dim > 0);
   QUIRE_CHECK(page_tokens > 0 && page_tokens % kPageLane == 0);
-  QUIRE_CHECK(!IsQuantized(type));
+  QUIRE_CHECK(IsKvType(type));
 
   std::map<int64_t, std::vector<int>> by_window;
   for (size_t i = 0; i < layers.size(); ++i) by_window[layers[i].window].push_back(static_cast<int>(i));
@@ -35,7 +36,7 @@ KvLayout::KvLayout(const std::vector<LayerKv>& layers, int kv_heads, int head_di
       groups_.push_back(std::move(group));
     }
   }
-  tile_bytes_ = RowBytes(type, head_dim) * page_tokens;
+  tile_bytes_ = KvTileBytes(type, page_tokens, head_dim);
   page_bytes_ = 2 * tile_bytes_ * kv_heads * group_layers;
 }
 

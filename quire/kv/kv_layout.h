@@ -7,7 +7,8 @@
 // eviction needs; models without such a policy pay nothing.
 //
 // Inside a page: layer by layer, KV head by KV head, first the K tile [head_dim][page_tokens], then the V
-// tile [page_tokens][head_dim] (the layout the attention kernels read, see kernels.h).
+// tile [page_tokens][head_dim] (the layout the attention kernels read, see kernels.h; scales of codecs lie in
+// the tile, see kv_codec.h).
 #ifndef QUIRE_KV_KV_LAYOUT_H_
 #define QUIRE_KV_KV_LAYOUT_H_
 
@@ -34,7 +35,7 @@ struct LayerKv {
 class KvLayout {
  public:
   // Groups `layers` by window, cut to equal size. REQUIRES: at least one layer; page_tokens a positive
-  // multiple of kPageLane; type is kF32, kF16 or kBF16.
+  // multiple of kPageLane; type is one of KvTypes().
   KvLayout(const std::vector<LayerKv>& layers, int kv_heads, int head_dim, DType type, int page_tokens);
 
   const std::vector<LayerGroup>& groups() const { return groups_; }

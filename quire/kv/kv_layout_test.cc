@@ -36,6 +36,22 @@ TEST(KvLayout, AModelOfFullAttentionIsOneGroup) {
   ExpectTilesFillPages(layout);
 }
 
+// The shapes of SmolLM2 and of Gemma 3.
+TEST(KvLayout, CodecsTakeAboutAHalfAndAQuarter) {
+  for (const auto& [heads, head_dim] : {std::pair(3, 64), std::pair(1, 256)}) {
+    const auto bytes = [&](DType type) {
+      const KvLayout layout(std::vector<LayerKv>(6), heads, head_dim, type, 16);
+      ExpectTilesFillPages(layout);
+      EXPECT_EQ(layout.page_bytes() % 16, 0u);
+      return static_cast<double>(layout.BytesPerToken());
+    };
+    const double half = bytes(DType::kF16);
+    EXPECT_LE(bytes(DType::kInt8), 0.53 * half);
+    EXPECT_LE(bytes(DType::kFp8), 0.53 * half);
+    EXPECT_LE(bytes(DType::kInt4), 0.30 * half);
+  }
+}
+
 TEST(KvLayout, WindowsAreCutToGroupsOfEqualSize) {
   std::vector<LayerKv> layers(18, LayerKv{.window = 512});
   for (int full : {5, 11, 17}) layers[full].window = 0;

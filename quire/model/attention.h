@@ -29,7 +29,7 @@ struct AttentionIo {
 class PagedAttention {
  public:
   // The references outlive the object. `exact` computes with floats; else with bfloats, where the pages hold
-  // 16 bits and the processor can.
+  // 16 bits or less and the processor can.
   PagedAttention(const KernelTable& kernels, ThreadPool& pool, const KvLayout& layout, int64_t heads,
                  AttentionParams params, bool exact);
 

@@ -132,14 +132,20 @@ TEST(FamilyTable, IsSortedByName) { EXPECT_TRUE(std::ranges::is_sorted(Families(
 // -- The same bits ----------------------------------------------------------------------------------------
 
 // Full attention, windows and soft caps, weights of all kinds; long enough for several attention splits.
-class SameBits : public ::testing::TestWithParam<std::tuple<std::string, bool>> {
+struct Arithmetic {
+  std::string name;
+  bool exact;
+  DType kv_type;
+};
+
+class SameBits : public ::testing::TestWithParam<std::tuple<std::string, Arithmetic>> {
  protected:
   static constexpr int64_t kTokens = 1100;
 
   std::unique_ptr<TestModel> LoadWith(ThreadPool& pool) {
-    const auto& [name, exact] = GetParam();
+    const auto& [name, arithmetic] = GetParam();
     return Load(CaseFolder(name) + "/model.gguf", pool,
-                {.exact = exact, .kv_type = exact ? DType::kF32 : DType::kF16, .max_step_tokens = 2048});
+                {.exact = arithmetic.exact, .kv_type = arithmetic.kv_type, .max_step_tokens = 2048});
   }
 
   static std::vector<Token> Prompt(int64_t n, uint32_t seed) {
@@ -209,9 +215,13 @@ TEST_P(SameBits, WithTrimmedWindows) {
 
 INSTANTIATE_TEST_SUITE_P(All, SameBits,
                          ::testing::Combine(::testing::Values("llama_quantized", "qwen3", "gemma3", "gemma2"),
-                                            ::testing::Values(true, false)),
+                                            ::testing::Values(Arithmetic{"exact", true, DType::kF32},
+                                                              Arithmetic{"default", false, DType::kF16},
+                                                              Arithmetic{"int8", false, DType::kInt8},
+                                                              Arithmetic{"fp8", false, DType::kFp8},
+                                                              Arithmetic{"int4", false, DType::kInt4})),
                          [](const auto& info) {
-                           return std::get<0>(info.param) + (std::get<1>(info.param) ? "_exact" : "_default");
+                           return std::get<0>(info.param) + "_" + std::get<1>(info.param).name;
                          });
 
 TEST(Logits, OnlyWantedRowsAreComputed) {

@@ -5,6 +5,7 @@
 
 #include <cmath>
 #include <fstream>
+#include <map>
 #include <nlohmann/json.hpp>
 
 #include "quire/model/model_testing.h"
@@ -29,6 +30,7 @@ struct Errors {
 struct Case {
   std::string name;
   Errors greedy, top5;
+  std::map<DType, double> codecs;  // by what share they may raise the perplexity
 };
 
 void PrintTo(const Case& c, std::ostream* out) { *out << c.name; }
@@ -72,10 +74,10 @@ class References : public ::testing::TestWithParam<Case> {
     }
   }
 
-  std::unique_ptr<TestModel> Load(bool exact) {
-    auto model = LoadModel(
-        path_, {.exact = exact, .kv_type = exact ? DType::kF32 : DType::kF16, .max_step_tokens = kStepTokens},
-        pool_);
+  std::unique_ptr<TestModel> Load(bool exact) { return Load(exact, exact ? DType::kF32 : DType::kF16); }
+  std::unique_ptr<TestModel> Load(bool exact, DType kv_type) {
+    auto model =
+        LoadModel(path_, {.exact = exact, .kv_type = kv_type, .max_step_tokens = kStepTokens}, pool_);
     if (!model) ADD_FAILURE() << model.error().message;
     return std::make_unique<TestModel>(std::move(*model), size_t{512} << 20);
   }
@@ -204,10 +206,34 @@ TEST_P(References, DefaultModeGivesNearlyTheSamePerplexity) {
   ExpectPerplexities(*Load(/*exact=*/false), 0.01);
 }
 
-INSTANTIATE_TEST_SUITE_P(Models, References,
-                         ::testing::Values(Case{"smollm2", {0.0168, 0.120}, {0.060, 0.26}},
-                                           Case{"gemma3", {0.011, 0.10}, {0.045, 0.22}}),
-                         [](const auto& info) { return info.param.name; });
+// Against pages of floats, all else equal.
+TEST_P(References, CodecsChangeThePerplexityLittle) {
+  const auto mean_nll = [&](DType kv_type) {
+    const auto model = Load(/*exact=*/false, kv_type);
+    double sum = 0;
+    for (const auto& page : reference_["pages"]) sum += std::log(Perplexity(*model, page));
+    return sum / static_cast<double>(reference_["pages"].size());
+  };
+  const double full = mean_nll(DType::kF32);
+  for (const auto& [type, bound] : GetParam().codecs) {
+    const double change = std::exp(mean_nll(type) - full) - 1;
+    std::printf("%s pages change the perplexity by %+.3f %%\n", std::string(Info(type).name).c_str(),
+                100 * change);
+    EXPECT_LT(change, bound) << Info(type).name;
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Models, References,
+    ::testing::Values(Case{"smollm2",
+                           {0.0168, 0.120},
+                           {0.060, 0.26},
+                           {{DType::kInt8, 0.005}, {DType::kFp8, 0.01}, {DType::kInt4, 0.10}}},
+                      Case{"gemma3",
+                           {0.011, 0.10},
+                           {0.045, 0.22},
+                           {{DType::kInt8, 0.015}, {DType::kFp8, 0.025}, {DType::kInt4, 0.25}}}),
+    [](const auto& info) { return info.param.name; });
 
 }  // namespace
 }  // namespace quire

@@ -17,7 +17,7 @@ namespace quire {
 struct ModelOptions {
   // f32 activations, no int8: for comparison with references.
   bool exact = false;
-  // Type of KV pages: kF32, kF16 or kBF16.
+  // Type of KV pages: one of KvTypes().
   DType kv_type = DType::kF16;
   // Tokens per page: a multiple of kPageLane.
   int page_tokens = 16;

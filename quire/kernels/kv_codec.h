@@ -1,0 +1,48 @@
+// How keys and values lie in KV pages: the types a page can have, their names, and the bytes they take.
+//
+// f32, f16 and bf16 hold the numbers as they are. fp8, int8 and int4 are codecs: codes of 8 or 4 bits, and in
+// the same tile a bfloat scale for each token and group of dimensions. A token's bytes depend on that token
+// alone, so that they are the same in whatever step it was computed and whoever shares the page. Attention
+// reads the codes where they are and never writes a decoded page.
+//
+// Tiles. Dimensions are padded to whole groups.
+//   K  codes [dimensions][page_tokens], then scales [groups][page_tokens]; a byte of int4 holds dimensions 2i
+//      (low) and 2i + 1
+//   V  codes [page_tokens][dimensions], then scales [page_tokens][groups]; byte j of a group of int4 holds
+//   its
+//      dimensions j (low) and j + 16
+//
+// Keys and values are stored rotated by a Hadamard matrix, which spreads what few dimensions hold over many
+// and so fits a scale to all of them (QuaRot, Ashkboos et al. 2024, section 4). Attention rotates queries and
+// results: scores stay what they were.
+#ifndef QUIRE_KERNELS_KV_CODEC_H_
+#define QUIRE_KERNELS_KV_CODEC_H_
+
+#include <cstddef>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "quire/kernels/dtype.h"
+
+namespace quire {
+
+struct KvTypeRow {
+  std::string_view name;  // "int8", as in flags
+  DType type;
+};
+
+// All types of KV pages, the most exact first.
+std::span<const KvTypeRow> KvTypes();
+std::vector<std::string> KvTypeNames();
+std::optional<DType> FindKvType(std::string_view name);
+bool IsKvType(DType type);
+
+// Bytes of the K tile, and of the V tile, of one page. REQUIRES: IsKvType(type).
+size_t KvTileBytes(DType type, int page_tokens, int head_dim);
+
+}  // namespace quire
+
+#endif  // QUIRE_KERNELS_KV_CODEC_H_
