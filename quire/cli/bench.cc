@@ -58,10 +58,7 @@ class BenchVerb final : public Verb {
   }
 
   Result<int> Run() override {
-    if (page_tokens_ % kPageLane != 0) {
-      return Fail(ErrorCode::kInvalidArgument, "--page-tokens is {}; it must be a multiple of {}",
-                  page_tokens_, kPageLane);
-    }
+    QUIRE_TRY(CheckPageTokens(page_tokens_));
     const std::vector<BenchCase> cases = Cases();
     if (cases.empty()) {
       return Fail(ErrorCode::kInvalidArgument,

@@ -80,10 +80,7 @@ class BenchKvVerb final : public Verb {
   }
 
   Result<int> Run() override {
-    if (page_tokens_ % kPageLane != 0) {
-      return Fail(ErrorCode::kInvalidArgument, "--page-tokens is {}; it must be a multiple of {}",
-                  page_tokens_, kPageLane);
-    }
+    QUIRE_TRY(CheckPageTokens(page_tokens_));
     QUIRE_ASSIGN(const std::string path, ResolveModel(model_, ModelCacheFolder()));
     QUIRE_ASSIGN(files_, ModelFiles::Open(path));
     QUIRE_ASSIGN(tokenizer_, Tokenizer::Load(*files_));

@@ -62,10 +62,7 @@ Status AttachChatTemplate(Runtime& runtime, const std::string& file) {
 }
 
 Status CheckOptions(const RuntimeOptions& options) {
-  if (options.page_tokens <= 0 || options.page_tokens % kPageLane != 0 || options.page_tokens > 1024) {
-    return Fail(ErrorCode::kInvalidArgument, "--page-tokens is {}; it must be a multiple of {} up to 1024",
-                options.page_tokens, kPageLane);
-  }
+  QUIRE_TRY(CheckPageTokens(options.page_tokens));
   if (options.engine.max_step_tokens < 1 || options.engine.max_step_tokens > kMaxStepTokens) {
     return Fail(ErrorCode::kInvalidArgument, "--max-step-tokens is {}; it must be between 1 and {}",
                 options.engine.max_step_tokens, kMaxStepTokens);

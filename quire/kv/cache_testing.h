@@ -20,6 +20,13 @@ inline PageCache MakeCache(const std::vector<int64_t>& windows, int64_t pages) {
   return PageCache(std::move(layout), PagePool::Create(pages * page_bytes, page_bytes).value());
 }
 
+// Texts of different salts differ from their first token on.
+inline std::vector<Token> Text(int64_t length, int salt = 0) {
+  std::vector<Token> text;
+  for (int64_t i = 0; i < length; ++i) text.push_back(static_cast<Token>((i * 31 + salt * 7) % 97));
+  return text;
+}
+
 }  // namespace quire
 
 #endif  // QUIRE_KV_CACHE_TESTING_H_

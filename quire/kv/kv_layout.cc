@@ -10,6 +10,12 @@
 
 namespace quire {
 
+Status CheckPageTokens(int page_tokens) {
+  if (page_tokens > 0 && page_tokens % kPageLane == 0 && page_tokens <= 1024) return {};
+  return Fail(ErrorCode::kInvalidArgument, "--page-tokens is {}; it must be a multiple of {} up to 1024",
+              page_tokens, kPageLane);
+}
+
 KvLayout::KvLayout(const std::vector<LayerKv>& layers, int kv_heads, int head_dim, DType type,
                    int page_tokens)
     : places_(layers.size()),

@@ -16,6 +16,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "quire/base/result.h"
 #include "quire/kernels/dtype.h"
 
 namespace quire {
@@ -31,6 +32,9 @@ struct LayerGroup {
 struct LayerKv {
   int64_t window = 0;  // 0: full attention
 };
+
+// Errors: kInvalidArgument, where a user's choice of tokens per page is none.
+Status CheckPageTokens(int page_tokens);
 
 class KvLayout {
  public:

@@ -12,12 +12,6 @@
 namespace quire {
 namespace {
 
-std::vector<Token> Text(int64_t length, int salt = 0) {
-  std::vector<Token> text;
-  for (int64_t i = 0; i < length; ++i) text.push_back(static_cast<Token>((i * 31 + salt * 7) % 97));
-  return text;
-}
-
 // A process: a pool, and an archive over a disk that outlives it.
 struct Process {
   Process(MapTierState& disk, int64_t pages, std::vector<int64_t> windows = {0})

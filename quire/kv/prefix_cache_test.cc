@@ -13,12 +13,6 @@
 namespace quire {
 namespace {
 
-std::vector<Token> Text(int64_t length, int salt = 0) {
-  std::vector<Token> text;
-  for (int64_t i = 0; i < length; ++i) text.push_back(static_cast<Token>((i * 31 + salt * 7) % 97));
-  return text;
-}
-
 // Computes `tokens` from where the table is on, in one chunk.
 void Compute(PageCache& cache, PageTable& table, std::span<const Token> tokens, std::string_view salt = "") {
   cache.TrimWindows(table, table.tokens);

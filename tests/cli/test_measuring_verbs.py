@@ -34,6 +34,20 @@ def test_inspect_for_other_loads(quire, smollm2):
     assert report["memory"] == [{"sequences": 3, "tokens": 100, "kv_bytes": 3 * 112 * 46080}]
 
 
+def test_bench_kv_weighs_the_types_of_pages(quire, smollm2, tmp_path):
+    text = tmp_path / "text.txt"
+    text.write_text("The pages of a book are numbered, and so are those of a cache. " * 60)
+    report = json.loads(quire("bench", "kv", smollm2, "--text", text, "--texts", "1", "--tokens", "128", "--pass-keys", "1",
+                              "--pass-key-tokens", "128", "-n", "2", "-d", "64", "-r", "1", "--json", "-").stdout)
+    rows = {row["kv_type"]: row for row in report["results"]}
+    assert list(rows) == ["f32", "f16", "bf16", "fp8", "int8", "int4"]
+    assert rows["f32"]["bytes_per_token"] == 2 * rows["f16"]["bytes_per_token"] > 3.8 * rows["int8"]["bytes_per_token"]
+    assert rows["f32"]["nll_change"] == 0 and abs(rows["int8"]["nll_change"]) < 0.05
+    assert all(row["tokens_per_second"] > 0 for row in rows.values())
+    assert "fewer than" in one_sentence(quire("bench", "kv", smollm2, "--text", text))
+    assert "missing.txt" in one_sentence(quire("bench", "kv", smollm2, "--text", tmp_path / "missing.txt"))
+
+
 def test_inspect_of_what_is_no_model(quire, tmp_path):
     (tmp_path / "x.gguf").write_bytes(b"GGUF\x03\0\0\0" + b"\xff" * 40)
     assert "x.gguf" in one_sentence(quire("inspect", tmp_path / "x.gguf"))
