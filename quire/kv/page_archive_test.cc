@@ -50,21 +50,22 @@ struct Process {
     const int64_t hit = cache.Match(table, salt, tokens);
     for (size_t g = 0; g < table.groups.size(); ++g) {
       for (int64_t i = cache.layout().FirstVisiblePage(g, hit); i < std::ssize(table.groups[g]); ++i) {
-        EXPECT_EQ(*reinterpret_cast<const int*>(cache.pool().data(table.groups[g][i])), Mark(tokens, i, g));
+        EXPECT_EQ(*reinterpret_cast<const uint32_t*>(cache.pool().data(table.groups[g][i])),
+                  Mark(tokens, i, g));
       }
     }
     cache.Release(table);
     return hit;
   }
-  static int Mark(const std::vector<Token>& tokens, int64_t index, size_t group) {
+  static uint32_t Mark(const std::vector<Token>& tokens, int64_t index, size_t group) {
     const int64_t end = std::min<int64_t>((index + 1) * kPageTokens, std::ssize(tokens));
-    int mark = static_cast<int>(group);
-    for (int64_t i = 0; i < end; ++i) mark = mark * 31 + tokens[i];
+    auto mark = static_cast<uint32_t>(group);
+    for (int64_t i = 0; i < end; ++i) mark = mark * 31 + static_cast<uint32_t>(tokens[i]);
     return mark;
   }
-  void Fill(PageId page, int mark) {
-    int* const words = reinterpret_cast<int*>(cache.pool().data(page));
-    std::fill(words, words + cache.layout().page_bytes() / sizeof(int), mark);
+  void Fill(PageId page, uint32_t mark) {
+    auto* const words = reinterpret_cast<uint32_t*>(cache.pool().data(page));
+    std::fill(words, words + cache.layout().page_bytes() / sizeof(mark), mark);
   }
 
   PageCache cache;
