@@ -316,8 +316,8 @@ TEST_F(PageStoreTest, AFolderThatGoesAwayHarmsNobody) {
   EXPECT_EQ(store_->Usage().pages, 0);
 }
 
-// Writes, evicts and reads as fast as it can, until it is killed.
-[[noreturn]] void Churn(PageStoreOptions options, int seed) {
+// Writes, evicts and reads as fast as it can, until it is killed; says into `busy` when it has begun.
+[[noreturn]] void Churn(PageStoreOptions options, int seed, int busy) {
   auto store = PageStore::Open(std::move(options));
   if (!store) _exit(1);
   std::mt19937 random(seed);
@@ -326,7 +326,7 @@ TEST_F(PageStoreTest, AFolderThatGoesAwayHarmsNobody) {
   std::vector<std::byte> to(kPageBytes);
   std::vector<PageTier::Completion> completed;
   bool reading = false;
-  while (true) {
+  for (int ended = 0;;) {
     const int number = static_cast<int>(random() % 200);
     if (!(*store)->Contains(Key(number))) {
       (*store)->StartWrite(Key(number), pages[number], 1);
@@ -338,6 +338,7 @@ TEST_F(PageStoreTest, AFolderThatGoesAwayHarmsNobody) {
     for (const auto& completion : completed) {
       if (completion.tag == 2) reading = false;
       if (!completion.ok) _exit(2);
+      if (++ended == 20 && write(busy, "!", 1) != 1) _exit(3);
     }
   }
 }
@@ -346,13 +347,21 @@ TEST_F(PageStoreTest, KilledAtAnyMoment) {
   std::mt19937 random(5);
   int found = 0;
   for (int life = 0; life < 40; ++life) {
+    int busy[2];
+    ASSERT_EQ(pipe(busy), 0);
     const pid_t child = fork();
     ASSERT_GE(child, 0);
-    if (child == 0) Churn(options_, life);
-    usleep(3000 + random() % 30'000);
+    if (child == 0) Churn(options_, life, busy[1]);
+    char begun;
+    if (life % 4 != 0) {
+      ASSERT_EQ(read(busy[0], &begun, 1), 1);
+    }
+    usleep(random() % 20'000);
     kill(child, SIGKILL);
     int status = 0;
     waitpid(child, &status, 0);
+    close(busy[0]);
+    close(busy[1]);
     ASSERT_TRUE(WIFSIGNALED(status)) << "ended with " << WEXITSTATUS(status);
     Open();
     found += CountRead(200);  // checks the bytes of all that are there
