@@ -352,6 +352,7 @@ TEST_F(PageStoreTest, KilledAtAnyMoment) {
     const pid_t child = fork();
     ASSERT_GE(child, 0);
     if (child == 0) Churn(options_, life, busy[1]);
+    close(busy[1]);
     char begun;
     if (life % 4 != 0) {
       ASSERT_EQ(read(busy[0], &begun, 1), 1);
@@ -361,7 +362,6 @@ TEST_F(PageStoreTest, KilledAtAnyMoment) {
     int status = 0;
     waitpid(child, &status, 0);
     close(busy[0]);
-    close(busy[1]);
     ASSERT_TRUE(WIFSIGNALED(status)) << "ended with " << WEXITSTATUS(status);
     Open();
     found += CountRead(200);  // checks the bytes of all that are there
