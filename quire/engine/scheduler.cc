@@ -151,11 +151,11 @@ void Scheduler::Match(Sequence& sequence) {
 bool Scheduler::Restore(Sequence& sequence) {
   if (!archive_ || sequence.sought_below || !MayMatch(sequence)) return false;
   sequence.sought_below = true;
-  ReleasePages(sequence);
   const auto all_but_last = std::span(sequence.tokens).first(sequence.tokens.size() - 1);
-  if (archive_->Restore(sequence.id, sequence.owner->request.cache_salt, all_but_last)) return true;
-  Match(sequence);
-  return false;
+  const std::string& salt = sequence.owner->request.cache_salt;
+  if (!archive_->Restore(sequence.id, salt, all_but_last, sequence.pages)) return false;
+  ReleasePages(sequence);
+  return true;
 }
 
 void Scheduler::Grow() {

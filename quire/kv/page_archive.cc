@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "quire/base/check.h"
+#include "quire/kv/unbroken_pages.h"
 
 // Invariants:
 // - A move has a buffer of its own, so pages may leave the pool and restores may be abandoned while moves are
@@ -50,7 +51,7 @@ bool PageArchive::StartWrite(PageId page) {
   const PrefixIndex& index = cache_.index();
   const size_t page_tokens = cache_.layout().page_tokens(), bytes = cache_.layout().page_bytes();
   if (!index.Holds(page) || index.NodeOf(page).tokens.size() < page_tokens) return true;
-  const PageKey key = KeyOfGroup(index.NodeOf(page).key, index.GroupOf(page));
+  const PageKey key = KeyOfGroup(index.KeyOf(index.NodeOf(page)), index.GroupOf(page));
   if (tier_->Contains(key) || BeingWritten(key)) return true;
   Move* const move = NextMove();
   if (move == nullptr) return false;
@@ -83,25 +84,20 @@ PageArchive::Move* PageArchive::NextMove() {
 
 // -- Up -----------------------------------------------------------------------------------------------------
 
-bool PageArchive::Restore(uint64_t id, std::string_view salt, std::span<const Token> tokens) {
+bool PageArchive::Restore(uint64_t id, std::string_view salt, std::span<const Token> tokens,
+                          const PageTable& matched) {
   QUIRE_CHECK(!Restoring(id));
-  const int64_t page_tokens = cache_.layout().page_tokens();
-  const int64_t whole = std::ssize(tokens) / page_tokens;
+  const int64_t page_tokens = cache_.layout().page_tokens(), first = matched.tokens / page_tokens;
+  const std::vector<PageKey> keys = KeysBelow(salt, tokens, matched);
+  if (keys.empty()) return false;
+
   Restoration restoration;
   restoration.number = ++restores_begun_;
   restoration.salt = salt;
+  const int64_t end = first + std::ssize(keys);
   PageTable& pages = restoration.pages;
-  cache_.Match(pages, salt, tokens);
-
-  const int64_t first = pages.tokens / page_tokens;
-  std::vector<PageKey> keys;  // of the states from page `first` on
-  PageKey key = pages.prefix != nullptr ? pages.prefix->key : RootKey(salt);
-  for (int64_t i = first; i < whole; ++i) {
-    key = ChildKey(key, tokens.subspan(i * page_tokens, page_tokens));
-    keys.push_back(key);
-  }
-  const int64_t end = EndBelow(pages, keys);
-  if (end <= first || !Grow(pages, end * page_tokens)) {
+  pages = cache_.Fork(matched);
+  if (!Grow(pages, end * page_tokens)) {
     cache_.Release(pages);
     return false;
   }
@@ -118,25 +114,30 @@ bool PageArchive::Restore(uint64_t id, std::string_view salt, std::span<const To
   return true;
 }
 
-// In pages: up to where the tier has all that a query at the end sees. Layers of a sliding window need only
-// the last pages before it.
-int64_t PageArchive::EndBelow(const PageTable& pages, std::span<const PageKey> keys) const {
+// The names of the states that follow `matched`, page by page, up to where the tier has all that a query
+// sees.
+std::vector<PageKey> PageArchive::KeysBelow(std::string_view salt, std::span<const Token> tokens,
+                                            const PageTable& matched) const {
   const KvLayout& layout = cache_.layout();
-  const int64_t page_tokens = layout.page_tokens(), first = pages.tokens / page_tokens;
-  // By group: the table or the tier has all pages from here on.
-  std::vector<int64_t> whole_from(layout.groups().size(), 0);
-  for (size_t g = 0; g < whole_from.size(); ++g) whole_from[g] = layout.FirstVisiblePage(g, pages.tokens);
-  int64_t end = 0;
-  for (int64_t i = first; i < first + std::ssize(keys); ++i) {
-    bool usable = true;
-    for (size_t g = 0; g < whole_from.size(); ++g) {
-      if (!tier_->Contains(KeyOfGroup(keys[i - first], g))) whole_from[g] = i + 1;
-      if (layout.groups()[g].window == 0 && whole_from[g] > 0) return end;
-      usable &= whole_from[g] <= layout.FirstVisiblePage(g, (i + 1) * page_tokens);
+  const int64_t page_tokens = layout.page_tokens(), first = matched.tokens / page_tokens;
+  UnbrokenPages unbroken(layout, matched, first);
+  std::vector<PageKey> keys;
+  size_t usable = 0;
+  PageKey key = matched.prefix != nullptr ? cache_.index().KeyOf(*matched.prefix) : RootKey(salt);
+  for (int64_t i = first; (i + 1) * page_tokens <= std::ssize(tokens); ++i) {
+    key = ChildKey(key, tokens.subspan(i * page_tokens, page_tokens));
+    keys.push_back(key);
+    bool full_ones = true;
+    for (size_t g = 0; g < layout.groups().size(); ++g) {
+      if (tier_->Contains(KeyOfGroup(key, g))) continue;
+      unbroken.Lacks(g, i);
+      full_ones &= layout.groups()[g].window > 0;
     }
-    if (usable) end = i + 1;
+    if (!full_ones) break;
+    if (unbroken.ReachTo((i + 1) * page_tokens)) usable = keys.size();
   }
-  return end;
+  keys.resize(usable);
+  return keys;
 }
 
 // Page by page, so that a window never holds more than it needs.

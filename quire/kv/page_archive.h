@@ -2,9 +2,9 @@
 // published, and brings pages back for a sequence that is about to need them. What was brought back is in the
 // prefix index as if it had been computed here, so who restores goes on with PageCache::Match.
 //
-//   archive.Restore(id, salt, tokens)     true: worth waiting for
-//   archive.Advance()                     between steps, until ...
-//   archive.Restoring(id)                 ... is false
+//   archive.Restore(id, salt, tokens, matched)   true: worth waiting for
+//   archive.Advance()                            between steps, until ...
+//   archive.Restoring(id)                        ... is false
 //
 // Moving pages this way is both halves of swapping (vLLM, section 4.5): a preempted sequence's pages are
 // cached when it leaves, below when others took their room, and restored when it is its turn again.
@@ -42,9 +42,9 @@ class PageArchive {
   // Takes what has arrived, and starts the next moves.
   void Advance();
 
-  // Begins to bring back what the tier has of `tokens` and the cache has not. False when that is nothing, or
-  // more than there is room for. REQUIRES: !Restoring(id).
-  bool Restore(uint64_t id, std::string_view salt, std::span<const Token> tokens);
+  // Begins to bring back what the tier has of `tokens` behind `matched`, which the cache has of them. False
+  // when that is nothing, or more than there is room for. REQUIRES: !Restoring(id).
+  bool Restore(uint64_t id, std::string_view salt, std::span<const Token> tokens, const PageTable& matched);
   bool Restoring(uint64_t id) const { return restores_.contains(id); }
   bool restoring() const { return !restores_.empty(); }
   // Ends a restore early; what has arrived of it is lost.
@@ -85,7 +85,8 @@ class PageArchive {
 
   using Restores = std::map<uint64_t, Restoration>;
 
-  int64_t EndBelow(const PageTable& pages, std::span<const PageKey> keys) const;
+  std::vector<PageKey> KeysBelow(std::string_view salt, std::span<const Token> tokens,
+                                 const PageTable& matched) const;
   bool Grow(PageTable& pages, int64_t end);
   void Arrive(Move& move, bool ok);
   void StartReads(uint64_t id, Restoration& restoration);

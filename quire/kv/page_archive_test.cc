@@ -38,8 +38,15 @@ struct Process {
   void Settle() {
     for (int i = 0; i < 100; ++i) archive.Advance();
   }
+  bool Begin(uint64_t id, const std::vector<Token>& tokens, std::string_view salt = "") {
+    PageTable matched;
+    cache.Match(matched, salt, tokens);
+    const bool begun = archive.Restore(id, salt, tokens, matched);
+    cache.Release(matched);
+    return begun;
+  }
   bool Restore(const std::vector<Token>& tokens, std::string_view salt = "") {
-    const bool begun = archive.Restore(1, salt, tokens);
+    const bool begun = Begin(1, tokens, salt);
     Settle();
     EXPECT_FALSE(archive.Restoring(1));
     return begun;
@@ -178,8 +185,8 @@ TEST(PageArchive, AnAbandonedRestoreLeavesNothing) {
   Process(disk, 16).Compute(Text(160));
   Process second(disk, 16);
   disk.holds_moves = true;
-  EXPECT_TRUE(second.archive.Restore(1, "", Text(160)));
-  EXPECT_TRUE(second.archive.Restore(2, "", Text(80)));
+  EXPECT_TRUE(second.Begin(1, Text(160)));
+  EXPECT_TRUE(second.Begin(2, Text(80)));
   EXPECT_TRUE(second.archive.AbandonYoungest());
   EXPECT_TRUE(second.archive.Restoring(1));
   EXPECT_FALSE(second.archive.Restoring(2));
@@ -188,7 +195,7 @@ TEST(PageArchive, AnAbandonedRestoreLeavesNothing) {
   EXPECT_EQ(second.cache.Usage().used, 0);
   EXPECT_EQ(second.cache.pool().free_pages(), 16);
   // Reads of the first life that end in a second one are not taken for its own.
-  EXPECT_TRUE(second.archive.Restore(1, "", Text(160)));
+  EXPECT_TRUE(second.Begin(1, Text(160)));
   disk.holds_moves = false;
   second.Settle();
   EXPECT_EQ(second.Hit(Text(160)), 160);

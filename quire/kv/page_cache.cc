@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "quire/base/check.h"
+#include "quire/kv/unbroken_pages.h"
 
 // Invariants:
 // - A table holds one reference to each of its pages, and every group has a page (or kNoPage, when it left
@@ -219,21 +220,7 @@ int64_t PageCache::Match(PageTable& table, std::string_view salt, std::span<cons
 PageCache::Hit PageCache::FindHit(const PageTable& table, PrefixNode& from,
                                   std::span<const Token> tokens) const {
   const int64_t page_tokens = layout_.page_tokens();
-  // By group: no page is missing from here on.
-  std::vector<int64_t> whole_from(table.groups.size(), 0);
-  for (size_t g = 0; g < whole_from.size(); ++g) {
-    if (layout_.groups()[g].window == 0) continue;
-    whole_from[g] = from.depth;
-    while (whole_from[g] > 0 && table.groups[g][whole_from[g] - 1] != kNoPage) --whole_from[g];
-  }
-  const auto usable = [&](int64_t end) {
-    for (size_t g = 0; g < whole_from.size(); ++g) {
-      const int64_t window = layout_.groups()[g].window;
-      if (window > 0 && whole_from[g] * page_tokens > std::max<int64_t>(0, end - window + 1)) return false;
-    }
-    return true;
-  };
-
+  UnbrokenPages unbroken(layout_, table, from.depth);
   Hit hit;
   size_t used = 0;  // of the path
   for (PrefixNode* node = &from;;) {
@@ -241,10 +228,10 @@ PageCache::Hit PageCache::FindHit(const PageTable& table, PrefixNode& from,
     const PrefixIndex::Step step = index_.Longest(*node, tokens.subspan(begin));
     if (step.node == nullptr) break;
     hit.path.push_back(step);
-    for (size_t g = 0; g < whole_from.size(); ++g) {
-      if (step.node->state[g] == kNoPage) whole_from[g] = step.node->depth;
+    for (size_t g = 0; g < table.groups.size(); ++g) {
+      if (step.node->state[g] == kNoPage) unbroken.Lacks(g, node->depth);
     }
-    if (usable(begin + step.tokens)) {
+    if (unbroken.ReachTo(begin + step.tokens)) {
       hit.tokens = begin + step.tokens;
       used = hit.path.size();
     }

@@ -1,6 +1,7 @@
 #include "quire/kv/prefix_index.h"
 
 #include <algorithm>
+#include <ranges>
 #include <utility>
 
 #include "quire/base/check.h"
@@ -45,7 +46,6 @@ PrefixNode* PrefixIndex::MakeRoot(std::string_view salt) {
   if (PrefixNode* root = FindRoot(salt)) return root;
   const auto root = roots_.emplace(salt, &NewNode(nullptr)).first;
   root->second->salt = root->first;
-  root->second->key = RootKey(salt);
   return root->second;
 }
 
@@ -72,7 +72,6 @@ PrefixNode& PrefixIndex::Put(PrefixNode& parent, std::span<const Token> tokens,
   PrefixNode& node = NewNode(&parent);
   node.tokens.assign(tokens.begin(), tokens.end());
   node.state.assign(windows_.size(), kNoPage);
-  if (tokens.size() == page_tokens_) node.key = ChildKey(parent.key, tokens);
   parent.children.insert(&node);
   return node;
 }
@@ -95,6 +94,7 @@ void PrefixIndex::Recycle(PrefixNode& node) {
   node.state.clear();
   node.last_use = 0;
   node.salt = {};
+  node.key = {};
   unused_.push_back(&node);
 }
 
@@ -136,6 +136,18 @@ void PrefixIndex::Attach(PrefixNode& node, size_t group, PageId page) {
   node.state[group] = page;
   facts_[page].node = &node;
   facts_[page].group = static_cast<uint32_t>(group);
+}
+
+// Names are made when they are asked for, from that of the next node above that has one.
+const PageKey& PrefixIndex::KeyOf(PrefixNode& node) const {
+  std::vector<PrefixNode*> nameless;
+  for (PrefixNode* above = &node; above != nullptr && !above->key; above = above->parent) {
+    nameless.push_back(above);
+  }
+  for (PrefixNode* const next : nameless | std::views::reverse) {
+    next->key = next->parent == nullptr ? RootKey(next->salt) : ChildKey(*next->parent->key, next->tokens);
+  }
+  return *node.key;
 }
 
 void PrefixIndex::Detach(PageId page) {

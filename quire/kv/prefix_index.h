@@ -13,6 +13,7 @@
 #include <cstdint>
 #include <deque>
 #include <map>
+#include <optional>
 #include <set>
 #include <span>
 #include <string>
@@ -48,9 +49,9 @@ struct PrefixNode {
   std::set<PrefixNode*, ByTokens> children;  // none is the beginning of another
   int holders = 0;                           // page tables that end at this node
   uint64_t last_use = 0;
-  bool evictable = false;  // a leaf without holders: it is in the eviction order
-  std::string_view salt;   // of a root
-  PageKey key = {};        // the name of the state; of leaves with fewer tokens than a page, none
+  bool evictable = false;        // a leaf without holders: it is in the eviction order
+  std::string_view salt;         // of a root
+  std::optional<PageKey> key{};  // see PrefixIndex::KeyOf
 };
 
 class PrefixIndex {
@@ -78,8 +79,10 @@ class PrefixIndex {
   void Touch(PrefixNode& node);
 
   bool Holds(PageId page) const { return facts_[page].node != nullptr; }
+  // The name of the state that the node's tokens leave behind.
+  const PageKey& KeyOf(PrefixNode& node) const;
   // The node and the group whose page it is. REQUIRES: Holds(page).
-  const PrefixNode& NodeOf(PageId page) const { return *facts_[page].node; }
+  PrefixNode& NodeOf(PageId page) const { return *facts_[page].node; }
   size_t GroupOf(PageId page) const { return facts_[page].group; }
   // Whether the index alone holds the page. REQUIRES: Holds(page).
   void SetIdle(PageId page, bool idle);
