@@ -77,8 +77,7 @@ std::vector<CatalogEntry> PageCatalog::Read() const {
       if (key.mv_size != entry.key.size() || value.mv_size != sizeof(record)) continue;
       std::memcpy(entry.key.data(), key.mv_data, key.mv_size);
       std::memcpy(&record, value.mv_data, sizeof(record));
-      entry.slot = record.slot;
-      entry.last_use = record.last_use;
+      entry.place = {.slot = record.slot, .last_use = record.last_use};
       entries.push_back(entry);
     }
     mdb_cursor_close(cursor);
@@ -94,8 +93,8 @@ bool PageCatalog::Write(std::span<const CatalogChange> changes) {
   for (const CatalogChange& change : changes) {
     MDB_val key = ValueOf(change.key);
     int error = 0;
-    if (change.entry) {
-      Record record{.last_use = change.entry->last_use, .slot = change.entry->slot, .zero = 0};
+    if (change.place) {
+      Record record{.last_use = change.place->last_use, .slot = change.place->slot, .zero = 0};
       MDB_val value{sizeof(record), &record};
       error = mdb_put(transaction, table_, &key, &value, 0);
     } else {

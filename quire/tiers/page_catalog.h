@@ -17,15 +17,19 @@ struct MDB_env;
 
 namespace quire {
 
-struct CatalogEntry {
-  PageKey key = {};
+struct PagePlace {
   uint32_t slot = 0;
   uint64_t last_use = 0;  // on a clock of uses
 };
 
+struct CatalogEntry {
+  PageKey key = {};
+  PagePlace place;
+};
+
 struct CatalogChange {
   PageKey key = {};
-  std::optional<CatalogEntry> entry;  // none: the page is gone
+  std::optional<PagePlace> place;  // none: the page is gone
 };
 
 // Thread-safe.

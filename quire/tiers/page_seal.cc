@@ -18,6 +18,9 @@ constexpr size_t kTagBytes = 16, kNonceBytes = 12, kSecretBytes = 32;
 using Cipher = std::unique_ptr<EVP_CIPHER_CTX, decltype(&EVP_CIPHER_CTX_free)>;
 
 unsigned char* Bytes(std::span<std::byte> bytes) { return reinterpret_cast<unsigned char*>(bytes.data()); }
+const unsigned char* Bytes(std::span<const std::byte> bytes) {
+  return reinterpret_cast<const unsigned char*>(bytes.data());
+}
 const unsigned char* Bytes(std::string_view text) {
   return reinterpret_cast<const unsigned char*>(text.data());
 }
@@ -43,23 +46,30 @@ PageTrailer PageSeal::Checksum(const PageKey& key, std::span<const std::byte> pa
   return trailer;
 }
 
-bool PageSeal::Close(const PageKey& key, std::span<std::byte> page, PageTrailer& trailer) const {
+std::optional<std::span<const std::byte>> PageSeal::Close(const PageKey& key, std::span<const std::byte> page,
+                                                          std::vector<std::byte>& room,
+                                                          PageTrailer& trailer) const {
   if (!encrypts()) {
     trailer = Checksum(key, page);
-    return true;
+    return page;
   }
+  room.resize(page.size());
   trailer = {};
   const std::span<std::byte> all(trailer);
   unsigned char* const nonce = Bytes(all.subspan(kTagBytes, kNonceBytes));
   const std::string bound = Bound(key);
   const Cipher cipher(EVP_CIPHER_CTX_new(), EVP_CIPHER_CTX_free);
   int written = 0;
-  return RAND_bytes(nonce, Length(kNonceBytes)) == 1 &&
-         EVP_EncryptInit_ex(cipher.get(), EVP_aes_256_gcm(), nullptr, Bytes(secret_), nonce) == 1 &&
-         EVP_EncryptUpdate(cipher.get(), nullptr, &written, Bytes(bound), Length(bound.size())) == 1 &&
-         EVP_EncryptUpdate(cipher.get(), Bytes(page), &written, Bytes(page), Length(page.size())) == 1 &&
-         EVP_EncryptFinal_ex(cipher.get(), Bytes(page), &written) == 1 &&
-         EVP_CIPHER_CTX_ctrl(cipher.get(), EVP_CTRL_GCM_GET_TAG, Length(kTagBytes), trailer.data()) == 1;
+  const bool closed =
+      RAND_bytes(nonce, Length(kNonceBytes)) == 1 &&
+      EVP_EncryptInit_ex(cipher.get(), EVP_aes_256_gcm(), nullptr, Bytes(secret_), nonce) == 1 &&
+      EVP_EncryptUpdate(cipher.get(), nullptr, &written, Bytes(bound), Length(bound.size())) == 1 &&
+      EVP_EncryptUpdate(cipher.get(), Bytes(std::span(room)), &written, Bytes(page), Length(page.size())) ==
+          1 &&
+      EVP_EncryptFinal_ex(cipher.get(), Bytes(std::span(room)), &written) == 1 &&
+      EVP_CIPHER_CTX_ctrl(cipher.get(), EVP_CTRL_GCM_GET_TAG, Length(kTagBytes), trailer.data()) == 1;
+  if (!closed) return std::nullopt;
+  return room;
 }
 
 bool PageSeal::Open(const PageKey& key, std::span<std::byte> page, const PageTrailer& trailer) const {

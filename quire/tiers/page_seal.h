@@ -7,9 +7,11 @@
 
 #include <array>
 #include <cstddef>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "quire/tiers/page_key.h"
 
@@ -24,9 +26,10 @@ class PageSeal {
   PageSeal(std::string_view format, std::string_view secret);
 
   bool encrypts() const { return !secret_.empty(); }
-  // Makes the trailer, and encrypts `page` in place where there is a secret. False when the system has no
-  // random numbers.
-  bool Close(const PageKey& key, std::span<std::byte> page, PageTrailer& trailer) const;
+  // Makes the trailer, and returns what is to be stored with it: `page`, or what it is encrypted to in
+  // `room`. Nothing when the system has no random numbers.
+  std::optional<std::span<const std::byte>> Close(const PageKey& key, std::span<const std::byte> page,
+                                                  std::vector<std::byte>& room, PageTrailer& trailer) const;
   // Decrypts `page` in place where there is a secret. False when it is not what was closed under `key`.
   bool Open(const PageKey& key, std::span<std::byte> page, const PageTrailer& trailer) const;
 

@@ -104,17 +104,16 @@ Status PageStore::CheckFormat() {
 
 void PageStore::Load() {
   std::vector<CatalogEntry> entries = catalog_.Read();
-  std::ranges::sort(entries, std::greater(), &CatalogEntry::last_use);
+  std::ranges::sort(entries, std::greater(), [](const CatalogEntry& entry) { return entry.place.last_use; });
   std::vector<bool> taken(slab_.slots());
-  for (const CatalogEntry& entry : entries) {
-    if (entry.slot >= taken.size() || taken[entry.slot]) {
-      changes_.push_back({entry.key, std::nullopt});
+  for (const auto& [key, place] : entries) {
+    if (place.slot >= taken.size() || taken[place.slot]) {
+      changes_.push_back({key, std::nullopt});
       continue;
     }
-    taken[entry.slot] = true;
-    uses_ = std::max(uses_, entry.last_use);
-    Entry stored{.slot = entry.slot, .last_use = entry.last_use, .stored = true};
-    Settle(entries_.emplace(entry.key, stored).first);
+    taken[place.slot] = true;
+    uses_ = std::max(uses_, place.last_use);
+    Settle(entries_.emplace(key, Entry{.place = place, .stored = true}).first);
   }
   const auto last = std::find(taken.rbegin(), taken.rend(), true);
   fresh_slot_ = static_cast<uint32_t>(taken.rend() - last);
@@ -139,23 +138,24 @@ TierUsage PageStore::Usage() const {
 // Into the order of eviction, if it can leave.
 void PageStore::Settle(Entries::iterator entry) {
   if (entry->second.stored && entry->second.readers == 0) {
-    order_.emplace(entry->second.last_use, entry->first);
+    order_.emplace(entry->second.place.last_use, entry->first);
   }
 }
 
 void PageStore::Remove(Entries::iterator entry) {
-  order_.erase({entry->second.last_use, entry->first});
-  free_slots_.push_back(entry->second.slot);
+  order_.erase({entry->second.place.last_use, entry->first});
+  free_slots_.push_back(entry->second.place.slot);
   entries_.erase(entry);
 }
 
-// A free slot, or that of the page that was not used for the longest time.
-std::optional<uint32_t> PageStore::TakeSlot(std::optional<PageKey>& replaced) {
+// A free slot, or that of the page that was not used for the longest time, which is a change.
+std::optional<uint32_t> PageStore::TakeSlot(std::vector<CatalogChange>& changes) {
   if (free_slots_.empty() && fresh_slot_ < slab_.slots()) return fresh_slot_++;
   if (free_slots_.empty()) {
     if (order_.empty()) return std::nullopt;
-    replaced = order_.begin()->second;
-    Remove(entries_.find(*replaced));
+    const PageKey oldest = order_.begin()->second;
+    Remove(entries_.find(oldest));
+    changes.push_back({oldest, std::nullopt});
     ++counts_.evicted;
   }
   const uint32_t slot = free_slots_.back();
@@ -166,11 +166,11 @@ std::optional<uint32_t> PageStore::TakeSlot(std::optional<PageKey>& replaced) {
 bool PageStore::StartWrite(const PageKey& key, std::span<const std::byte> page, uint64_t tag) {
   if (under_way_ == options_.depth || entries_.contains(key)) return false;
   if (resting_until_ && clock_.Now() < *resting_until_) return false;
-  Move move{.key = key, .last_use = ++uses_, .tag = tag, .from = page, .writes = true};
-  const std::optional<uint32_t> slot = TakeSlot(move.replaced);
+  Move move{.kind = Move::Kind::kWrite, .key = key, .tag = tag, .from = page};
+  const std::optional<uint32_t> slot = TakeSlot(move.changes);
   if (!slot) return false;
-  move.slot = *slot;
-  entries_.emplace(key, Entry{.slot = *slot, .last_use = move.last_use});
+  move.place = {.slot = *slot, .last_use = ++uses_};
+  entries_.emplace(key, Entry{.place = move.place});
   ++under_way_;
   Start(std::move(move));
   return true;
@@ -179,10 +179,10 @@ bool PageStore::StartWrite(const PageKey& key, std::span<const std::byte> page, 
 bool PageStore::StartRead(const PageKey& key, std::span<std::byte> page, uint64_t tag) {
   if (under_way_ == options_.depth || !Contains(key)) return false;
   Entry& entry = entries_.find(key)->second;
-  if (entry.readers++ == 0) order_.erase({entry.last_use, key});
-  entry.last_use = ++uses_;
+  if (entry.readers++ == 0) order_.erase({entry.place.last_use, key});
+  entry.place.last_use = ++uses_;
   ++under_way_;
-  Start({.key = key, .slot = entry.slot, .last_use = entry.last_use, .tag = tag, .to = page});
+  Start({.kind = Move::Kind::kRead, .key = key, .place = entry.place, .tag = tag, .to = page});
   return true;
 }
 
@@ -193,7 +193,7 @@ void PageStore::TakeCompleted(std::vector<Completion>& completed) {
     done.swap(done_);
   }
   for (const Move& move : done) {
-    move.writes ? TookWrite(move) : TookRead(move);
+    move.kind == Move::Kind::kWrite ? TookWrite(move) : TookRead(move);
     --under_way_;
     completed.push_back({.tag = move.tag, .ok = move.ok});
   }
@@ -227,7 +227,7 @@ void PageStore::TookRead(const Move& move) {
     changes_.push_back({move.key, std::nullopt});
     return Remove(entry);
   }
-  changes_.push_back({move.key, CatalogEntry{move.key, entry->second.slot, entry->second.last_use}});
+  changes_.push_back({move.key, entry->second.place});
   Settle(entry);
 }
 
@@ -236,10 +236,10 @@ void PageStore::FlushChanges(size_t least) {
   if (changes_.size() < least) return;
   std::erase_if(changes_, [&](const CatalogChange& change) {
     const auto found = entries_.find(change.key);
-    return change.entry ? found == entries_.end() || found->second.slot != change.entry->slot
+    return change.place ? found == entries_.end() || found->second.place.slot != change.place->slot
                         : found != entries_.end();
   });
-  Start({.changes = std::exchange(changes_, {}), .only_changes = true});
+  Start({.kind = Move::Kind::kChanges, .changes = std::exchange(changes_, {})});
 }
 
 // Each cause once.
@@ -267,35 +267,37 @@ void PageStore::Work() {
       move = std::move(queue_.front());
       queue_.pop_front();
     }
-    if (move.only_changes) {
-      catalog_.Write(move.changes);  // what is lost is the order of eviction
-    } else if (move.writes) {
-      Write(move);
-    } else {
-      PageTrailer trailer;
-      move.ok = slab_.Read(move.slot, move.to, trailer);
-      move.error = move.ok ? 0 : errno;
-      move.ok = move.ok && seal_.Open(move.key, move.to, trailer);
-      Complete({move});
+    switch (move.kind) {
+      case Move::Kind::kRead:
+        Read(move);
+        break;
+      case Move::Kind::kWrite:
+        Write(move);
+        break;
+      case Move::Kind::kChanges:
+        catalog_.Write(move.changes);  // what is lost is the order of eviction
     }
   }
 }
 
-void PageStore::Write(Move& move) {
-  std::vector<std::byte> copy;
-  std::span<const std::byte> page = move.from;
+void PageStore::Read(Move& move) {
   PageTrailer trailer;
-  if (seal_.encrypts()) copy.assign(page.begin(), page.end());
-  // Without a secret nothing is changed in place.
-  const std::span<std::byte> sealed =
-      seal_.encrypts() ? std::span(copy) : std::span(const_cast<std::byte*>(page.data()), page.size());
-  move.ok = seal_.Close(move.key, sealed, trailer) && slab_.Write(move.slot, sealed, trailer);
+  move.ok = slab_.Read(move.place.slot, move.to, trailer);
   move.error = move.ok ? 0 : errno;
-  if (move.replaced) move.changes.push_back({*move.replaced, std::nullopt});
-  if (move.ok) move.changes.push_back({move.key, CatalogEntry{move.key, move.slot, move.last_use}});
+  move.ok = move.ok && seal_.Open(move.key, move.to, trailer);
+  Complete({std::move(move)});
+}
+
+void PageStore::Write(Move& move) {
+  std::vector<std::byte> room;
+  PageTrailer trailer;
+  const auto sealed = seal_.Close(move.key, move.from, room, trailer);
+  move.ok = sealed && slab_.Write(move.place.slot, *sealed, trailer);
+  move.error = move.ok ? 0 : errno;
+  if (move.ok) move.changes.push_back({move.key, move.place});
   {
     const std::lock_guard lock(mutex_);
-    written_.push_back(move);
+    written_.push_back(std::move(move));
   }
   Commit();
 }

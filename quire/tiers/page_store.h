@@ -74,25 +74,23 @@ class PageStore final : public PageTier {
     size_t operator()(const PageKey& key) const;
   };
   struct Entry {
-    uint32_t slot = 0;
-    uint64_t last_use = 0;
+    PagePlace place;
     int readers = 0;
     bool stored = false;  // else it is being written
     bool bad = false;     // goes with its last reader
   };
+  // What a thread has to do: move a page, or only write changes of the catalog.
   struct Move {
+    enum class Kind { kRead, kWrite, kChanges };
+    Kind kind = Kind::kChanges;
     PageKey key = {};
-    uint32_t slot = 0;
-    uint64_t last_use = 0;
+    PagePlace place = {};
     uint64_t tag = 0;
-    std::span<std::byte> to = {};          // of a read
-    std::span<const std::byte> from = {};  // of a write
-    std::optional<PageKey> replaced = {};  // the page that a write takes the slot of
-    bool writes = false;
+    std::span<std::byte> to = {};             // of a read
+    std::span<const std::byte> from = {};     // of a write
+    std::vector<CatalogChange> changes = {};  // beside
     bool ok = false;
-    int error = 0;                            // errno of what is not ok; 0: not what was written
-    std::vector<CatalogChange> changes = {};  // beside; a move of these alone has no tag
-    bool only_changes = false;
+    int error = 0;  // errno of what is not ok; 0: not what was written
   };
   using Entries = std::unordered_map<PageKey, Entry, KeyHash>;
 
@@ -100,7 +98,7 @@ class PageStore final : public PageTier {
   Status Lock();
   Status CheckFormat();
   void Load();
-  std::optional<uint32_t> TakeSlot(std::optional<PageKey>& replaced);
+  std::optional<uint32_t> TakeSlot(std::vector<CatalogChange>& changes);
   void Settle(Entries::iterator entry);
   void Remove(Entries::iterator entry);
   void TookWrite(const Move& move);
@@ -110,6 +108,7 @@ class PageStore final : public PageTier {
   void Tell(std::string_view cause, int error);
 
   void Work();
+  void Read(Move& move);
   void Write(Move& move);
   void Commit();
   void Complete(std::vector<Move> moves);
