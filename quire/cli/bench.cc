@@ -11,6 +11,7 @@
 #include "quire/cli/generate.h"
 #include "quire/cli/model_path.h"
 #include "quire/cli/progress.h"
+#include "quire/cli/runtime_flags.h"
 #include "quire/cli/text_table.h"
 #include "quire/cli/user_folders.h"
 #include "quire/cli/verb.h"
@@ -39,11 +40,7 @@ class BenchVerb final : public Verb {
                "N",
                "compute threads; default: usable processors",
                {.min = 0, .max = 1024}});
-    flags.Add({"--kv-type",
-               &kv_type_,
-               "TYPE",
-               "of KV pages: f32, f16, bf16, fp8, int8, int4",
-               {.choices = KvTypeNames()}});
+    AddKvType(flags, &kv_type_, KvTypeNames());
     flags.Add({"--page-tokens",
                &page_tokens_,
                "N",

@@ -7,6 +7,7 @@
 #include "quire/cli/generate.h"
 #include "quire/cli/model_path.h"
 #include "quire/cli/model_report.h"
+#include "quire/cli/runtime_flags.h"
 #include "quire/cli/text_table.h"
 #include "quire/cli/user_folders.h"
 #include "quire/cli/verb.h"
@@ -117,11 +118,7 @@ class InspectVerb final : public Verb {
                "N,...",
                "of so many tokens; 0: the model's context",
                {.min = 0, .max = 1e9}});
-    flags.Add({"--kv-type",
-               &kv_type_,
-               "TYPE",
-               "of KV pages: f32, f16, bf16, fp8, int8, int4",
-               {.choices = KvTypeNames()}});
+    AddKvType(flags, &kv_type_, KvTypeNames());
     flags.Add({"--tensors", &tensors_, "", "list every tensor"});
     flags.Add({"--json", &json_, "", "as one JSON object"});
     return flags;

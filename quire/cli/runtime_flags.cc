@@ -1,9 +1,11 @@
 #include "quire/cli/runtime_flags.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <cstdint>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "quire/base/byte_size.h"
@@ -15,6 +17,11 @@
 
 namespace quire {
 
+void AddKvType(Flags& flags, std::string* type, std::vector<std::string> types) {
+  const std::string help = fmt::format("of KV pages: {}", fmt::join(types, ", "));
+  flags.Add({"--kv-type", type, "TYPE", help, {.choices = std::move(types)}});
+}
+
 void RuntimeFlags::AddModel(Flags& flags) {
   flags.Add({"MODEL", &model, "", "a file, a folder, or a name from quire pull", {}, true});
 }
@@ -25,11 +32,7 @@ void RuntimeFlags::AddMachine(Flags& flags) {
       {"--kv-memory", &options.kv_memory, "SIZE", "memory for KV pages: 512MiB, 4GiB, 50% of what is free"});
   std::vector<std::string> kv_types = KvTypeNames();
   kv_types.insert(kv_types.begin(), "auto");
-  flags.Add({"--kv-type",
-             &options.kv_type,
-             "TYPE",
-             "of KV pages: auto, f32, f16, bf16, fp8, int8, int4",
-             {.choices = kv_types}});
+  AddKvType(flags, &options.kv_type, std::move(kv_types));
   flags.Add(
       {"--page-tokens", &options.page_tokens, "N", "tokens per KV page, a multiple of 16", {.min = 16}});
   flags.Add({"--max-context",

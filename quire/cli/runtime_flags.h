@@ -4,12 +4,16 @@
 
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "quire/base/result.h"
 #include "quire/cli/flags.h"
 #include "quire/engine/runtime.h"
 
 namespace quire {
+
+// --kv-type, one of `types`.
+void AddKvType(Flags& flags, std::string* type, std::vector<std::string> types);
 
 struct RuntimeFlags {
   std::string model;

@@ -105,12 +105,9 @@ Result<std::shared_ptr<BeamSearch>> BeamSearch::Start(Engine& engine, const Toke
                                                       Request request, const BeamParams& params,
                                                       std::shared_ptr<TokenSink> sink) {
   QUIRE_CHECK(1 <= params.best && params.best <= params.width && params.width <= kMaxBeams);
-  const int64_t prompt = std::ssize(request.prompt), context = engine.options().max_context;
-  const int64_t max_tokens = request.sampling.max_tokens.value_or(context - prompt);
-  if (max_tokens < 1 || prompt + max_tokens > context) {
-    return Fail(ErrorCode::kInvalidArgument,
-                "the prompt has {} tokens and {} are to follow, but the context is {}; shorten one of them",
-                prompt, std::max<int64_t>(max_tokens, 1), context);
+  QUIRE_ASSIGN(const int64_t max_tokens, engine.OutputLimit(request));
+  if (max_tokens == 0) {
+    return Fail(ErrorCode::kInvalidArgument, "max_tokens is 0; beam search needs at least one");
   }
   const std::shared_ptr<BeamSearch> search(
       new BeamSearch(engine, tokenizer, std::move(request), params, max_tokens, std::move(sink)));

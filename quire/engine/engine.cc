@@ -64,6 +64,9 @@ class PagedEngine final : public Engine {
   }
 
   Result<RequestId> Submit(Request request, std::shared_ptr<TokenSink> sink) override;
+  Result<int64_t> OutputLimit(const Request& request) const override {
+    return quire::OutputLimit(request, limits_);
+  }
   void Cancel(RequestId id) override { inbox_.Cancel(id); }
   void Drain() override;
   void Stop() override;
@@ -135,7 +138,7 @@ class PagedEngine final : public Engine {
 
 Result<RequestId> PagedEngine::Submit(Request request, std::shared_ptr<TokenSink> sink) {
   QUIRE_TRY(CheckSampling(request.sampling, limits_));
-  const Result<int64_t> output_limit = OutputLimit(request, limits_);
+  const Result<int64_t> output_limit = OutputLimit(request);
   if (!output_limit) {
     metrics_.rejected_too_long.Add();
     return std::unexpected(output_limit.error());

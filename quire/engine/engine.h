@@ -66,6 +66,8 @@ class Engine {
   // context or can never fit the pool: with the numbers), kResourceExhausted (queue full), kUnavailable
   // (draining).
   virtual Result<RequestId> Submit(Request request, std::shared_ptr<TokenSink> sink) = 0;
+  // Thread-safe. The most tokens the request may generate. Errors: those of Submit about lengths.
+  virtual Result<int64_t> OutputLimit(const Request& request) const = 0;
   // Thread-safe. The pages are free within one step; the sink gets kCancelled unless it finished before.
   virtual void Cancel(RequestId id) = 0;
 

@@ -9,8 +9,7 @@
 //   K  codes [dimensions][page_tokens], then scales [groups][page_tokens]; a byte of int4 holds dimensions 2i
 //      (low) and 2i + 1
 //   V  codes [page_tokens][dimensions], then scales [page_tokens][groups]; byte j of a group of int4 holds
-//   its
-//      dimensions j (low) and j + 16
+//      its dimensions j (low) and j + 16
 //
 // Keys and values are stored rotated by a Hadamard matrix, which spreads what few dimensions hold over many
 // and so fits a scale to all of them (QuaRot, Ashkboos et al. 2024, section 4). Attention rotates queries and

@@ -188,21 +188,22 @@ class FakeEngine final : public Engine {
     thread_ = std::thread([this] { Loop(); });
   }
 
-  Result<RequestId> Submit(Request request, std::shared_ptr<TokenSink> sink) override {
+  Result<int64_t> OutputLimit(const Request& request) const override {
     const auto prompt = std::ssize(request.prompt);
     const int64_t room = fake_.context - prompt;
+    if (room >= request.sampling.max_tokens.value_or(1)) return request.sampling.max_tokens.value_or(room);
+    return Fail(ErrorCode::kInvalidArgument,
+                "the prompt has {} tokens, but the context is {} tokens; shorten it", prompt, fake_.context);
+  }
+  Result<RequestId> Submit(Request request, std::shared_ptr<TokenSink> sink) override {
     if (request.sampling.top_k == 13)
       return Fail(ErrorCode::kInvalidArgument, "top_k is 13; it must be lucky");
-    if (room < request.sampling.max_tokens.value_or(1)) {
-      return Fail(ErrorCode::kInvalidArgument,
-                  "the prompt has {} tokens, but the context is {} tokens; shorten it", prompt,
-                  fake_.context);
-    }
+    QUIRE_ASSIGN(const int64_t max_tokens, OutputLimit(request));
     FakeRequest live;
     live.id = request.id;
     live.tenant = request.tenant;
     live.sink = std::move(sink);
-    live.prompt_tokens = prompt;
+    live.prompt_tokens = std::ssize(request.prompt);
     if (request.sampling.prompt_logprobs) {
       live.prompt_logprobs.emplace(1);
       for (Token token : std::span(request.prompt).subspan(1)) {
@@ -210,7 +211,7 @@ class FakeEngine final : public Engine {
       }
     }
     for (int i = 0; i < request.sampling.n; ++i) {
-      live.samples.push_back(Speak(request, i, request.sampling.max_tokens.value_or(room)));
+      live.samples.push_back(Speak(request, i, max_tokens));
     }
     std::lock_guard lock(mutex_);
     if (stopping_) return Fail(ErrorCode::kUnavailable, "the engine is draining");
@@ -328,7 +329,7 @@ class FakeEngine final : public Engine {
   const FakeOptions fake_;
   EngineOptions options_;
   EngineMetrics metrics_;
-  std::recursive_mutex mutex_;  // sinks are called with it  // guards what follows
+  std::recursive_mutex mutex_;  // guards what follows; sinks are called with it
   std::condition_variable_any bell_;
   std::map<RequestId, std::shared_ptr<FakeRequest>> live_;
   RequestId last_id_ = 0;
