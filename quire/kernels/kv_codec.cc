@@ -20,6 +20,7 @@ size_t CodedBytes(int head_dim, int group, int bits) {
 size_t TokenBytes(DType type, int head_dim) {
   switch (type) {
     case DType::kFp8:
+      return CodedBytes(head_dim, head_dim, 8);
     case DType::kInt8:
       return CodedBytes(head_dim, kKvGroup8, 8);
     case DType::kInt4:

@@ -59,7 +59,8 @@ TEST(KvTypes, AreFoundByName) {
 TEST(KvTypes, TileBytesCountCodesAndScales) {
   EXPECT_EQ(KvTileBytes(DType::kF16, 16, 64), 16u * 128);
   EXPECT_EQ(KvTileBytes(DType::kInt8, 16, 64), 16u * (64 + 2));
-  EXPECT_EQ(KvTileBytes(DType::kFp8, 32, 128), 32u * (128 + 2 * 2));
+  EXPECT_EQ(KvTileBytes(DType::kInt8, 32, 128), 32u * (128 + 2 * 2));
+  EXPECT_EQ(KvTileBytes(DType::kFp8, 32, 128), 32u * (128 + 2));
   EXPECT_EQ(KvTileBytes(DType::kInt4, 16, 64), 16u * (32 + 2 * 2));
   EXPECT_EQ(KvTileBytes(DType::kInt4, 16, 80), 16u * (48 + 3 * 2));
 }
@@ -123,7 +124,7 @@ TEST_P(KvCodec, WhatIsNoNumberSpoilsItsOwnTokenOnly) {
   }
 }
 
-// But for the roundings of rotating back.
+// But for the roundings of rotating back, and with whole numbers those of queries and weights.
 TEST_P(KvCodec, AttentionIsThatOverTheValuesOfThePage) {
   for (const int head_dim : {64, 72, 128}) {
     const TestPages coded(kernels(), type(), 32, head_dim, 300);
@@ -134,8 +135,12 @@ TEST_P(KvCodec, AttentionIsThatOverTheValuesOfThePage) {
     const AttentionParams params{1.0f / std::sqrt(static_cast<float>(head_dim)), 0};
     Attend(kernels(), Precision::kFloat, coded, params, rows.rows);
     Attend(kernels(), Precision::kFloat, floats, params, expected.rows);
-    EXPECT_THAT(rows.out, testing::Pointwise(testing::FloatNear(1e-5f), expected.out)) << head_dim;
-    EXPECT_THAT(rows.lse, testing::Pointwise(testing::FloatNear(1e-5f), expected.lse)) << head_dim;
+    EXPECT_THAT(rows.out,
+                testing::Pointwise(testing::FloatNear(type() == DType::kFp8 ? 1e-5f : 1e-4f), expected.out))
+        << head_dim;
+    EXPECT_THAT(rows.lse,
+                testing::Pointwise(testing::FloatNear(type() == DType::kFp8 ? 1e-5f : 1e-4f), expected.lse))
+        << head_dim;
   }
 }
 

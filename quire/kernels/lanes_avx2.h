@@ -24,6 +24,9 @@ struct Floats {
 struct Ints {
   __m256i low, high;
 };
+struct Words {
+  __m256i low, high;
+};
 struct Bytes {
   __m256i low, high;
 };
@@ -134,19 +137,30 @@ float MaxMagnitude(Floats a, Floats b) {
   const __m128i one = _mm_max_epu32(two, _mm_shuffle_epi32(two, _MM_SHUFFLE(2, 3, 0, 1)));
   return FloatOfBits(static_cast<uint32_t>(_mm_cvtsi128_si32(one)));
 }
-int32_t StoreInt8(int8_t* p, Floats a) {
-  const __m256i low = _mm256_cvtps_epi32(a.low), high = _mm256_cvtps_epi32(a.high);
-  // Packing works within 128-bit halves: the 16-bit lanes come out as 0-3, 8-11, 4-7, 12-15.
-  const __m256i words = _mm256_permute4x64_epi64(_mm256_packs_epi32(low, high), _MM_SHUFFLE(3, 1, 2, 0));
-  const __m128i bytes = _mm_packs_epi16(_mm256_castsi256_si128(words), _mm256_extracti128_si256(words, 1));
-  _mm_storeu_si128(reinterpret_cast<__m128i*>(p), bytes);
-  const __m256i eight = _mm256_add_epi32(low, high);
+int32_t SumOf(__m256i eight) {
   const __m128i four = _mm_add_epi32(_mm256_castsi256_si128(eight), _mm256_extracti128_si256(eight, 1));
   const __m128i two = _mm_add_epi32(four, _mm_shuffle_epi32(four, _MM_SHUFFLE(1, 0, 3, 2)));
   return _mm_cvtsi128_si32(_mm_add_epi32(two, _mm_shuffle_epi32(two, _MM_SHUFFLE(2, 3, 0, 1))));
 }
+// Packing works within 128-bit halves: the lanes come out as 0-3, 8-11, 4-7, 12-15.
+__m256i PackWords(__m256i low, __m256i high) {
+  return _mm256_permute4x64_epi64(_mm256_packs_epi32(low, high), _MM_SHUFFLE(3, 1, 2, 0));
+}
+int32_t StoreInt8(int8_t* p, Floats a) {
+  const __m256i low = _mm256_cvtps_epi32(a.low), high = _mm256_cvtps_epi32(a.high);
+  const __m256i words = PackWords(low, high);
+  const __m128i bytes = _mm_packs_epi16(_mm256_castsi256_si128(words), _mm256_extracti128_si256(words, 1));
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(p), bytes);
+  return SumOf(_mm256_add_epi32(low, high));
+}
+int32_t StoreWords(int16_t* p, Floats a) {
+  const __m256i low = _mm256_cvtps_epi32(a.low), high = _mm256_cvtps_epi32(a.high);
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), PackWords(low, high));
+  return SumOf(_mm256_add_epi32(low, high));
+}
 
-// -- Ints, Bytes ------------------------------------------------------------------------------------------
+// -- Ints, Words, Bytes
+// ------------------------------------------------------------------------------------------
 Ints SplatInt(int32_t x) { return {_mm256_set1_epi32(x), _mm256_set1_epi32(x)}; }
 Floats ToFloats(Ints a) { return {_mm256_cvtepi32_ps(a.low), _mm256_cvtepi32_ps(a.high)}; }
 Floats FloatsOf(const uint8_t* p) {
@@ -157,22 +171,29 @@ Floats FloatsOf(const int8_t* p) {
   const __m128i bytes = Load128(p);
   return ToFloats(Ints{_mm256_cvtepi8_epi32(bytes), _mm256_cvtepi8_epi32(_mm_srli_si128(bytes, 8))});
 }
-Floats Load(const Fp8* p) {
-  const __m256i bits = _mm256_cvtepu8_epi16(Load128(p));
-  const __m256i sign = _mm256_slli_epi16(_mm256_and_si256(bits, _mm256_set1_epi16(0x80)), 8);
-  const __m256i rest = _mm256_slli_epi16(_mm256_and_si256(bits, _mm256_set1_epi16(0x7f)), 7);
-  const __m256i halves = _mm256_or_si256(sign, rest);
+Floats Load(const Fp8* p) {  // a half's upper bits, of which the second is zero
+  const __m256i shifted = _mm256_slli_epi16(_mm256_cvtepi8_epi16(Load128(p)), 7);
+  const __m256i halves = _mm256_and_si256(shifted, _mm256_set1_epi16(static_cast<int16_t>(0xbfff)));
   return {_mm256_cvtph_ps(_mm256_castsi256_si128(halves)),
           _mm256_cvtph_ps(_mm256_extracti128_si256(halves, 1))};
 }
-void LoadNibbles(const uint8_t* p, const int8_t (&levels)[16], Floats& low, Floats& high) {
-  const __m128i table = Load128(levels), bytes = Load128(p), nibble = _mm_set1_epi8(15);
-  const auto levels_of = [&](__m128i codes) {
-    const __m128i chosen = _mm_shuffle_epi8(table, codes);
-    return ToFloats(Ints{_mm256_cvtepi8_epi32(chosen), _mm256_cvtepi8_epi32(_mm_srli_si128(chosen, 8))});
-  };
-  low = levels_of(_mm_and_si128(bytes, nibble));
-  high = levels_of(_mm_and_si128(_mm_srli_epi16(bytes, 4), nibble));
+Words LoadWords(const int8_t* p) {
+  return {_mm256_cvtepi8_epi16(Load128(p)), _mm256_cvtepi8_epi16(Load128(p + 16))};
+}
+void LoadNibbles(const uint8_t* p, Words& low, Words& high) {
+  const __m256i first = _mm256_cvtepu8_epi16(Load128(p)), second = _mm256_cvtepu8_epi16(Load128(p + 16));
+  const __m256i nibble = _mm256_set1_epi16(15);
+  low = {_mm256_and_si256(first, nibble), _mm256_and_si256(second, nibble)};
+  high = {_mm256_srli_epi16(first, 4), _mm256_srli_epi16(second, 4)};
+}
+Words SplatWords(const int16_t* p) {
+  int32_t two;
+  std::memcpy(&two, p, sizeof(two));
+  return {_mm256_set1_epi32(two), _mm256_set1_epi32(two)};
+}
+Ints DotWords(Words a, Words b, Ints sum) {
+  return {_mm256_add_epi32(sum.low, _mm256_madd_epi16(a.low, b.low)),
+          _mm256_add_epi32(sum.high, _mm256_madd_epi16(a.high, b.high))};
 }
 template <int kDistance>
 Floats SwapLanes(Floats a) {

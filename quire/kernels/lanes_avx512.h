@@ -25,6 +25,9 @@ struct Floats {
 struct Ints {
   __m512i v;
 };
+struct Words {
+  __m512i v;
+};
 struct Bytes {
   __m512i v;
 };
@@ -52,6 +55,11 @@ Floats Load(const Half* p) {
   return {_mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)))};
 }
 Floats Load(const BFloat* p) { return FromBFloats(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p))); }
+Floats FromFp8(__m128i codes) {  // a half's upper bits, of which the second is zero
+  const __m256i shifted = _mm256_slli_epi16(_mm256_cvtepi8_epi16(codes), 7);
+  return {_mm512_cvtph_ps(_mm256_and_si256(shifted, _mm256_set1_epi16(static_cast<int16_t>(0xbfff))))};
+}
+Floats Load(const Fp8* p) { return FromFp8(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))); }
 Floats LoadFirst(const float* p, int64_t n) { return {_mm512_maskz_loadu_ps(FirstLanes(n), p)}; }
 Floats LoadFirst(const Half* p, int64_t n) {
   return {_mm512_cvtph_ps(_mm256_maskz_loadu_epi16(FirstLanes(n), p))};
@@ -59,6 +67,7 @@ Floats LoadFirst(const Half* p, int64_t n) {
 Floats LoadFirst(const BFloat* p, int64_t n) {
   return FromBFloats(_mm256_maskz_loadu_epi16(FirstLanes(n), p));
 }
+Floats LoadFirst(const Fp8* p, int64_t n) { return FromFp8(_mm_maskz_loadu_epi8(FirstLanes(n), p)); }
 void Store(float* p, Floats a) { _mm512_storeu_ps(p, a.v); }
 void Store(Half* p, Floats a) {
   _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm512_cvtps_ph(a.v, _MM_FROUND_TO_NEAREST_INT));
@@ -112,8 +121,14 @@ int32_t StoreInt8(int8_t* p, Floats a) {
   _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm512_cvtepi32_epi8(rounded));
   return _mm512_reduce_add_epi32(rounded);
 }
+int32_t StoreWords(int16_t* p, Floats a) {
+  const __m512i rounded = _mm512_cvtps_epi32(a.v);
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm512_cvtepi32_epi16(rounded));
+  return _mm512_reduce_add_epi32(rounded);
+}
 
-// -- Ints, Bytes ------------------------------------------------------------------------------------------
+// -- Ints, Words, Bytes
+// ------------------------------------------------------------------------------------------
 Ints SplatInt(int32_t x) { return {_mm512_set1_epi32(x)}; }
 Floats ToFloats(Ints a) { return {_mm512_cvtepi32_ps(a.v)}; }
 Floats FloatsOf(const uint8_t* p) {
@@ -122,21 +137,20 @@ Floats FloatsOf(const uint8_t* p) {
 Floats FloatsOf(const int8_t* p) {
   return {_mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))))};
 }
-Floats Load(const Fp8* p) {
-  const __m256i bits = _mm256_cvtepu8_epi16(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
-  const __m256i sign = _mm256_slli_epi16(_mm256_and_si256(bits, _mm256_set1_epi16(0x80)), 8);
-  const __m256i rest = _mm256_slli_epi16(_mm256_and_si256(bits, _mm256_set1_epi16(0x7f)), 7);
-  return {_mm512_cvtph_ps(_mm256_or_si256(sign, rest))};
+Words LoadWords(const int8_t* p) {
+  return {_mm512_cvtepi8_epi16(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)))};
 }
-void LoadNibbles(const uint8_t* p, const int8_t (&levels)[16], Floats& low, Floats& high) {
-  const __m128i table = _mm_loadu_si128(reinterpret_cast<const __m128i*>(levels));
-  const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p)), nibble = _mm_set1_epi8(15);
-  const auto levels_of = [&](__m128i codes) {
-    return Floats{_mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_shuffle_epi8(table, codes)))};
-  };
-  low = levels_of(_mm_and_si128(bytes, nibble));
-  high = levels_of(_mm_and_si128(_mm_srli_epi16(bytes, 4), nibble));
+void LoadNibbles(const uint8_t* p, Words& low, Words& high) {
+  const __m512i words = _mm512_cvtepu8_epi16(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
+  low = {_mm512_and_si512(words, _mm512_set1_epi16(15))};
+  high = {_mm512_srli_epi16(words, 4)};
 }
+Words SplatWords(const int16_t* p) {
+  int32_t two;
+  std::memcpy(&two, p, sizeof(two));
+  return {_mm512_set1_epi32(two)};
+}
+Ints DotWords(Words a, Words b, Ints sum) { return {_mm512_dpwssd_epi32(sum.v, a.v, b.v)}; }
 template <int kDistance>
 Floats SwapLanes(Floats a) {
   if constexpr (kDistance == 8) return {_mm512_shuffle_f32x4(a.v, a.v, _MM_SHUFFLE(1, 0, 3, 2))};

@@ -1,8 +1,10 @@
 // The vectors that the shared kernel bodies (*.inc) are written with, in plain C++. lanes_avx2.h and
 // lanes_avx512.h define the same names with the same meaning; each <isa>.cc includes exactly one of them.
 //
-//   Floats  16 floats        Ints  16 32-bit integers        Bytes  64 unsigned bytes (a quad, see
-//   packed_matrix.h)
+//   Floats  16 floats
+//   Ints    16 32-bit integers
+//   Words   16 times two 16-bit integers
+//   Bytes   64 unsigned bytes (a quad, see packed_matrix.h)
 //
 // Min and Max return their second operand when either is NaN. Reductions add or compare halves: lane i with
 // lane i + 8, then i + 4, i + 2, i + 1.
@@ -27,6 +29,9 @@ struct Floats {
 };
 struct Ints {
   int32_t v[16];
+};
+struct Words {
+  int16_t v[32];
 };
 struct Bytes {
   uint8_t v[64];
@@ -135,8 +140,19 @@ int32_t StoreInt8(int8_t* p, Floats a) {
   }
   return sum;
 }
+// The same as 16-bit integers. REQUIRES: |a| <= 32767.
+int32_t StoreWords(int16_t* p, Floats a) {
+  const Floats rounded = Round(a);
+  int32_t sum = 0;
+  for (int i = 0; i < 16; ++i) {
+    p[i] = static_cast<int16_t>(rounded.v[i]);
+    sum += p[i];
+  }
+  return sum;
+}
 
-// -- Ints, Bytes ------------------------------------------------------------------------------------------
+// -- Ints, Words, Bytes
+// ------------------------------------------------------------------------------------------
 Ints SplatInt(int32_t x) {
   Ints out;
   for (int32_t& lane : out.v) lane = x;
@@ -151,14 +167,32 @@ Floats FloatsOf(const uint8_t* p) {
 Floats FloatsOf(const int8_t* p) {
   return Map([&](int i) { return static_cast<float>(p[i]); });
 }
-// The levels that the low and the high halves of 16 bytes choose.
-void LoadNibbles(const uint8_t* p, const int8_t (&levels)[16], Floats& low, Floats& high) {
-  low = Map([&](int i) { return static_cast<float>(levels[p[i] & 15]); });
-  high = Map([&](int i) { return static_cast<float>(levels[p[i] >> 4]); });
-}
 template <int kDistance>  // 1, 2, 4 or 8: lane i of the result is lane i ^ kDistance
 Floats SwapLanes(Floats a) {
   return Map([&](int i) { return a.v[i ^ kDistance]; });
+}
+// 32 bytes, widened.
+Words LoadWords(const int8_t* p) {
+  Words out;
+  for (int i = 0; i < 32; ++i) out.v[i] = p[i];
+  return out;
+}
+// The low and the high halves of 32 bytes, widened.
+void LoadNibbles(const uint8_t* p, Words& low, Words& high) {
+  for (int i = 0; i < 32; ++i) {
+    low.v[i] = p[i] & 15;
+    high.v[i] = p[i] >> 4;
+  }
+}
+Words SplatWords(const int16_t* p) {  // two of them, in every lane
+  Words out;
+  for (int i = 0; i < 32; ++i) out.v[i] = p[i % 2];
+  return out;
+}
+// sum + a.first * b.first + a.second * b.second; wraps around.
+Ints DotWords(Words a, Words b, Ints sum) {
+  for (int i = 0; i < 16; ++i) sum.v[i] += a.v[2 * i] * b.v[2 * i] + a.v[2 * i + 1] * b.v[2 * i + 1];
+  return sum;
 }
 Bytes LoadBytes(const uint8_t* p) {
   Bytes out;
