@@ -29,7 +29,7 @@ PagedAttention::PagedAttention(const KernelTable& kernels, ThreadPool& pool, con
   for (const LayerGroup& group : layout.groups()) {
     const auto same = std::ranges::find(plans_, group.window, &AttentionPlan::window);
     plan_of_group_.push_back(same - plans_.begin());
-    if (same == plans_.end()) plans_.emplace_back().window = group.window;
+    if (same == plans_.end()) plans_.emplace_back(layout, group.window);
   }
 }
 
@@ -41,10 +41,10 @@ void PagedAttention::Prepare(const StepPlan& plan) {
   int64_t shared = 0, own = 0;
   size_t counters = 0, pages = 0;
   for (AttentionPlan& p : plans_) {
-    p.Build(plan, p.window, block_tokens, enough_blocks);
-    shared = std::max(shared, p.shared_slots);
-    own = std::max(own, p.most_slots);
-    counters = std::max(counters, p.blocks.size() * kv_heads);
+    p.Build(plan, block_tokens, enough_blocks);
+    shared = std::max(shared, p.shared_slots());
+    own = std::max(own, p.most_slots());
+    counters = std::max(counters, p.blocks().size() * kv_heads);
   }
   for (const SequenceStep& s : plan.sequences) {
     for (const auto& group : s.pages->groups) pages = std::max(pages, group.size());
@@ -70,43 +70,49 @@ void PagedAttention::Prepare(const StepPlan& plan) {
 void PagedAttention::Run(int layer, const PagePool& pages, const AttentionIo& io) {
   const AttentionPlan& plan = PlanOf(layer);
   const int64_t kv_heads = layout_.kv_heads();
-  for (size_t b = 0; b < plan.blocks.size(); ++b) {
+  for (size_t b = 0; b < plan.blocks().size(); ++b) {
     for (int64_t head = 0; head < kv_heads; ++head) {
-      open_tasks_[b * kv_heads + head].store(plan.blocks[b].tasks, std::memory_order_relaxed);
+      open_tasks_[b * kv_heads + head].store(plan.blocks()[b].tasks, std::memory_order_relaxed);
     }
   }
-  pool_.Run(std::ssize(plan.tasks) * kv_heads, [&](int64_t index, int worker) {
-    const AttentionTask& task = plan.tasks[index / kv_heads];
-    RunTask({layer, index % kv_heads, pages, io, plan, plan.blocks[task.block]}, task, scratch_[worker]);
+  pool_.Run(std::ssize(plan.tasks()) * kv_heads, [&](int64_t index, int worker) {
+    RunTask({layer, index % kv_heads, pages, io, plan}, plan.tasks()[index / kv_heads], scratch_[worker]);
   });
 }
 
 void PagedAttention::RunTask(const Call& call, const AttentionTask& task, Scratch& scratch) {
-  const Partials partials = PartialsOf(call, scratch);
-  FindTiles(call,
-            {std::max(task.split_begin * kAttentionSplit,
-                      VisibleRange(call.block.position, call.plan.window).begin),
-             std::min(task.split_end * kAttentionSplit, call.block.position + call.block.tokens)},
-            scratch);
+  const std::span<const int> members = call.plan.BlocksOf(task);
+  FindTiles(call, call.plan.blocks()[members.front()], task, scratch);
   for (int64_t split = task.split_begin; split < task.split_end; ++split) {
-    RunSplit(call, split, partials, scratch);
+    scratch.rows.clear();
+    for (const int b : members) AddRows(call, call.plan.blocks()[b], split, scratch);
+    Attend(scratch);
   }
   // The last of a block's tasks sees what the others wrote, and merges.
-  std::atomic<int>& open = open_tasks_[task.block * layout_.kv_heads() + call.kv_head];
-  if (open.fetch_sub(1, std::memory_order_acq_rel) == 1) Merge(call, partials);
+  for (const int b : members) {
+    const AttentionBlock& block = call.plan.blocks()[b];
+    std::atomic<int>& open = open_tasks_[b * layout_.kv_heads() + call.kv_head];
+    if (open.fetch_sub(1, std::memory_order_acq_rel) == 1) {
+      Merge(call, block, PartialsOf(call, block, scratch));
+    }
+  }
 }
 
-PagedAttention::Partials PagedAttention::PartialsOf(const Call& call, Scratch& scratch) {
-  if (call.block.tasks == 1) return {scratch.partial_outs.data(), scratch.partial_lses.data()};
-  const int64_t slot =
-      (call.block.first_slot * layout_.kv_heads() + call.kv_head * call.block.slots()) * heads_per_kv_;
+PagedAttention::Partials PagedAttention::PartialsOf(const Call& call, const AttentionBlock& block,
+                                                    Scratch& scratch) {
+  if (block.tasks == 1) return {scratch.partial_outs.data(), scratch.partial_lses.data()};
+  const int64_t slot = (block.first_slot * layout_.kv_heads() + call.kv_head * block.slots()) * heads_per_kv_;
   return {shared_outs_.data() + slot * layout_.head_dim(), shared_lses_.data() + slot};
 }
 
-void PagedAttention::FindTiles(const Call& call, PositionRange range, Scratch& scratch) const {
+void PagedAttention::FindTiles(const Call& call, const AttentionBlock& block, const AttentionTask& task,
+                               Scratch& scratch) const {
+  const PositionRange range{
+      std::max(task.split_begin * kAttentionSplit, VisibleRange(block.position, call.plan.window()).begin),
+      std::min(task.split_end * kAttentionSplit, block.position + block.tokens)};
   const int kv_head = static_cast<int>(call.kv_head);
   const std::vector<PageId>& table =
-      step_->sequences[call.block.sequence].pages->groups[layout_.group_of(call.layer)];
+      step_->sequences[block.sequence].pages->groups[layout_.group_of(call.layer)];
   const int64_t page_tokens = layout_.page_tokens();
   const size_t k_offset = layout_.KTileOffset(call.layer, kv_head);
   const size_t v_offset = layout_.VTileOffset(call.layer, kv_head);
@@ -117,17 +123,17 @@ void PagedAttention::FindTiles(const Call& call, PositionRange range, Scratch& s
   }
 }
 
-float* PagedAttention::Out(const Call& call, int64_t token, int64_t head_of_group) const {
+float* PagedAttention::Out(const Call& call, const AttentionBlock& block, int64_t token,
+                           int64_t head_of_group) const {
   const int64_t head = call.kv_head * heads_per_kv_ + head_of_group;
-  return call.io.out + (call.block.first_row + token) * call.io.out_stride + head * layout_.head_dim();
+  return call.io.out + (block.first_row + token) * call.io.out_stride + head * layout_.head_dim();
 }
 
-void PagedAttention::RunSplit(const Call& call, int64_t split, const Partials& partials, Scratch& scratch) {
-  const AttentionBlock& block = call.block;
+void PagedAttention::AddRows(const Call& call, const AttentionBlock& block, int64_t split, Scratch& scratch) {
+  const Partials partials = PartialsOf(call, block, scratch);
   const int64_t head_dim = layout_.head_dim();
-  scratch.rows.clear();
   for (int64_t t = 0; t < block.tokens; ++t) {
-    const PositionRange seen = VisibleRange(block.position + t, call.plan.window);
+    const PositionRange seen = VisibleRange(block.position + t, call.plan.window());
     const PositionRange part = seen.InSplit(split);
     if (part.empty()) continue;
     const bool whole = seen.first_split() == seen.last_split();
@@ -136,12 +142,15 @@ void PagedAttention::RunSplit(const Call& call, int64_t split, const Partials& p
     for (int64_t h = 0; h < heads_per_kv_; ++h) {
       const int64_t slot = (t * heads_per_kv_ + h) * block.splits + (split - block.first_split);
       scratch.rows.push_back({.q = q + h * head_dim,
-                              .out = whole ? Out(call, t, h) : partials.outs + slot * head_dim,
+                              .out = whole ? Out(call, block, t, h) : partials.outs + slot * head_dim,
                               .lse = partials.lses + slot,
                               .begin = part.begin,
                               .end = part.end});
     }
   }
+}
+
+void PagedAttention::Attend(Scratch& scratch) const {
   const AttentionPages pages{.type = layout_.type(),
                              .page_tokens = layout_.page_tokens(),
                              .head_dim = layout_.head_dim(),
@@ -150,18 +159,17 @@ void PagedAttention::RunSplit(const Call& call, int64_t split, const Partials& p
   attend_(pages, params_, scratch.rows, scratch.scores.data());
 }
 
-void PagedAttention::Merge(const Call& call, const Partials& partials) const {
-  const AttentionBlock& block = call.block;
+void PagedAttention::Merge(const Call& call, const AttentionBlock& block, const Partials& partials) const {
   const int64_t head_dim = layout_.head_dim();
   for (int64_t t = 0; t < block.tokens; ++t) {
-    const PositionRange seen = VisibleRange(block.position + t, call.plan.window);
+    const PositionRange seen = VisibleRange(block.position + t, call.plan.window());
     const int64_t first = seen.first_split(), parts = seen.last_split() + 1 - first;
     if (parts == 1) continue;
     for (int64_t h = 0; h < heads_per_kv_; ++h) {
       const int64_t slot = (t * heads_per_kv_ + h) * block.splits + (first - block.first_split);
       float lse;
       kernels_.merge_partials(partials.outs + slot * head_dim, partials.lses + slot, parts, head_dim,
-                              Out(call, t, h), &lse);
+                              Out(call, block, t, h), &lse);
     }
   }
 }

@@ -61,15 +61,16 @@ class PagedAttention {
     const PagePool& pages;
     const AttentionIo& io;
     const AttentionPlan& plan;
-    const AttentionBlock& block;
   };
 
   void RunTask(const Call& call, const AttentionTask& task, Scratch& scratch);
-  void RunSplit(const Call& call, int64_t split, const Partials& partials, Scratch& scratch);
-  void FindTiles(const Call& call, PositionRange range, Scratch& scratch) const;
-  void Merge(const Call& call, const Partials& partials) const;
-  Partials PartialsOf(const Call& call, Scratch& scratch);
-  float* Out(const Call& call, int64_t token, int64_t head_of_group) const;
+  void FindTiles(const Call& call, const AttentionBlock& block, const AttentionTask& task,
+                 Scratch& scratch) const;
+  void AddRows(const Call& call, const AttentionBlock& block, int64_t split, Scratch& scratch);
+  void Attend(Scratch& scratch) const;
+  void Merge(const Call& call, const AttentionBlock& block, const Partials& partials) const;
+  Partials PartialsOf(const Call& call, const AttentionBlock& block, Scratch& scratch);
+  float* Out(const Call& call, const AttentionBlock& block, int64_t token, int64_t head_of_group) const;
   const AttentionPlan& PlanOf(int layer) const { return plans_[plan_of_group_[layout_.group_of(layer)]]; }
 
   const KernelTable& kernels_;

@@ -1,24 +1,13 @@
+// Invariant: the splits of a block are all in one task, or each in a task of its own, which the block may
+// share with others.
 #include "quire/model/attention_plan.h"
+
+#include <tuple>
 
 namespace quire {
 namespace {
 
-void AddBlocks(const SequenceStep& step, int sequence, int64_t first_row, int64_t block_tokens,
-               AttentionPlan& plan) {
-  const int64_t tokens = std::ssize(step.tokens);
-  for (int64_t t = 0; t < tokens; t += block_tokens) {
-    AttentionBlock block;
-    block.sequence = sequence;
-    block.first_row = first_row + t;
-    block.tokens = std::min(block_tokens, tokens - t);
-    block.position = step.position + t;
-    block.first_split = VisibleRange(block.position, plan.window).first_split();
-    block.splits =
-        VisibleRange(block.position + block.tokens - 1, plan.window).last_split() + 1 - block.first_split;
-    plan.blocks.push_back(block);
-  }
-}
-
+// Pairs of query and key in some splits of a block.
 int64_t Cost(const AttentionBlock& block, int64_t split_begin, int64_t split_end, int64_t window) {
   int64_t cost = 0;
   for (int64_t t = 0; t < block.tokens; ++t) {
@@ -32,36 +21,115 @@ int64_t Cost(const AttentionBlock& block, int64_t split_begin, int64_t split_end
 
 }  // namespace
 
-void AttentionPlan::Build(const StepPlan& step, int64_t layer_window, int64_t block_tokens,
-                          int64_t enough_blocks) {
-  window = layer_window;
-  blocks.clear();
-  tasks.clear();
-  shared_slots = most_slots = 0;
+AttentionPlan::AttentionPlan(const KvLayout& layout, int64_t window)
+    : window_(window), page_tokens_(layout.page_tokens()) {
+  for (size_t g = 0; g < layout.groups().size(); ++g) {
+    if (layout.groups()[g].window == window) groups_.push_back(g);
+  }
+}
+
+void AttentionPlan::Build(const StepPlan& step, int64_t block_tokens, int64_t enough_blocks) {
+  step_ = &step;
+  blocks_.clear();
+  tasks_.clear();
+  members_.clear();
+  whole_splits_.clear();
+  shared_slots_ = most_slots_ = 0;
   int64_t row = 0;
   for (size_t i = 0; i < step.sequences.size(); ++i) {
-    AddBlocks(step.sequences[i], static_cast<int>(i), row, block_tokens, *this);
+    AddBlocks(step.sequences[i], static_cast<int>(i), row, block_tokens);
     row += std::ssize(step.sequences[i].tokens);
   }
-  const bool cut_all = std::ssize(blocks) < enough_blocks;
-  for (size_t b = 0; b < blocks.size(); ++b) {
-    AttentionBlock& block = blocks[b];
-    const bool cut = block.splits > 1 && (cut_all || block.tokens == 1);
-    const int64_t step_splits = cut ? 1 : block.splits;
-    block.tasks = cut ? static_cast<int>(block.splits) : 1;
-    if (cut) {
-      block.first_slot = shared_slots;
-      shared_slots += block.slots();
+  const bool cut_all = std::ssize(blocks_) < enough_blocks;
+  for (int b = 0; b < std::ssize(blocks_); ++b) {
+    AttentionBlock& block = blocks_[b];
+    if (block.splits > 1 && (cut_all || block.tokens == 1)) {
+      AddSplits(b);
     } else {
-      most_slots = std::max(most_slots, block.slots());
-    }
-    const int64_t end = block.first_split + block.splits;
-    for (int64_t split = block.first_split; split < end; split += step_splits) {
-      tasks.push_back(
-          {static_cast<int>(b), split, split + step_splits, Cost(block, split, split + step_splits, window)});
+      most_slots_ = std::max(most_slots_, block.slots());
+      AddTask({&b, 1}, block.first_split, block.first_split + block.splits);
     }
   }
-  std::ranges::stable_sort(tasks, std::greater(), &AttentionTask::cost);
+  AddWholeSplits(block_tokens);
+  std::ranges::stable_sort(tasks_, std::greater(), &AttentionTask::cost);
+}
+
+void AttentionPlan::AddBlocks(const SequenceStep& step, int sequence, int64_t first_row,
+                              int64_t block_tokens) {
+  const int64_t tokens = std::ssize(step.tokens);
+  for (int64_t t = 0; t < tokens; t += block_tokens) {
+    AttentionBlock block;
+    block.sequence = sequence;
+    block.first_row = first_row + t;
+    block.tokens = std::min(block_tokens, tokens - t);
+    block.position = step.position + t;
+    block.first_split = VisibleRange(block.position, window_).first_split();
+    block.splits =
+        VisibleRange(block.position + block.tokens - 1, window_).last_split() + 1 - block.first_split;
+    blocks_.push_back(block);
+  }
+}
+
+void AttentionPlan::AddTask(std::span<const int> blocks, int64_t split_begin, int64_t split_end) {
+  AttentionTask task{static_cast<int>(members_.size()), static_cast<int>(blocks.size()), split_begin,
+                     split_end};
+  for (const int b : blocks) task.cost += Cost(blocks_[b], split_begin, split_end, window_);
+  members_.insert(members_.end(), blocks.begin(), blocks.end());
+  tasks_.push_back(task);
+}
+
+// Cuts a block; splits that others may share wait for AddWholeSplits.
+void AttentionPlan::AddSplits(int b) {
+  AttentionBlock& block = blocks_[b];
+  block.tasks = static_cast<int>(block.splits);
+  block.first_slot = shared_slots_;
+  shared_slots_ += block.slots();
+  for (int64_t split = block.first_split; split < block.first_split + block.splits; ++split) {
+    if (SeesWhole(block, split)) {
+      whole_splits_.push_back({split, PagesOf(block, groups_.front(), split).back(), b});
+    } else {
+      AddTask({&b, 1}, split, split + 1);
+    }
+  }
+}
+
+void AttentionPlan::AddWholeSplits(int64_t block_tokens) {
+  std::ranges::sort(whole_splits_, {},
+                    [](const WholeSplit& s) { return std::tie(s.split, s.page, s.block); });
+  std::vector<int> sharers;
+  for (size_t i = 0; i < whole_splits_.size();) {
+    const int64_t split = whole_splits_[i].split;
+    const AttentionBlock& first = blocks_[whole_splits_[i].block];
+    sharers.clear();
+    int64_t tokens = 0;
+    for (; i < whole_splits_.size() && whole_splits_[i].split == split; ++i) {
+      const AttentionBlock& block = blocks_[whole_splits_[i].block];
+      if (tokens > 0 && (tokens + block.tokens > block_tokens || !SamePages(first, block, split))) break;
+      tokens += block.tokens;
+      sharers.push_back(whole_splits_[i].block);
+    }
+    AddTask(sharers, split, split + 1);
+  }
+}
+
+// Whether every token of the block sees all positions of the split.
+bool AttentionPlan::SeesWhole(const AttentionBlock& block, int64_t split) const {
+  return VisibleRange(block.position, window_).end >= (split + 1) * kAttentionSplit &&
+         VisibleRange(block.position + block.tokens - 1, window_).begin <= split * kAttentionSplit;
+}
+
+bool AttentionPlan::SamePages(const AttentionBlock& a, const AttentionBlock& b, int64_t split) const {
+  return std::ranges::all_of(groups_, [&](size_t group) {
+    return std::ranges::equal(PagesOf(a, group, split), PagesOf(b, group, split));
+  });
+}
+
+std::span<const PageId> AttentionPlan::PagesOf(const AttentionBlock& block, size_t group,
+                                               int64_t split) const {
+  const std::vector<PageId>& table = step_->sequences[block.sequence].pages->groups[group];
+  const int64_t first = split * kAttentionSplit / page_tokens_;
+  const int64_t end = ((split + 1) * kAttentionSplit + page_tokens_ - 1) / page_tokens_;
+  return std::span(table).subspan(first, end - first);
 }
 
 }  // namespace quire

@@ -1,14 +1,21 @@
 // How one step's attention is cut into tasks. Positions are cut at multiples of kAttentionSplit, whatever the
 // batch, so a row's partial results and the order of their merging depend on its position alone; how rows are
 // grouped into blocks and blocks into tasks is free, and chosen for speed.
+//
+// Sequences that share a beginning have the same pages there. Where blocks are cut at their splits, those
+// that see the same pages of a split go into one task, so that the pages are read once for all of them: what
+// ChunkAttention (Ye et al. 2024, section 3.3) and RelayAttention (Zhu et al. 2024, section 3.2) do for
+// shared prompts, found by looking at the page tables.
 #ifndef QUIRE_MODEL_ATTENTION_PLAN_H_
 #define QUIRE_MODEL_ATTENTION_PLAN_H_
 
 #include <algorithm>
 #include <cstdint>
+#include <span>
 #include <vector>
 
 #include "quire/kernels/kernels.h"
+#include "quire/kv/kv_layout.h"
 #include "quire/model/step_plan.h"
 
 namespace quire {
@@ -48,24 +55,60 @@ struct AttentionBlock {
   int64_t slots() const { return tokens * splits; }
 };
 
-// Some splits of a block, for one KV head.
+// Some splits of a block, for one KV head; or one split of several blocks that have the same pages there.
 struct AttentionTask {
-  int block = 0;
+  int first_member = 0;  // of AttentionPlan::members
+  int member_count = 1;
   int64_t split_begin = 0;
   int64_t split_end = 0;
   int64_t cost = 0;  // pairs of query and key
 };
 
-struct AttentionPlan {
-  int64_t window = 0;
-  std::vector<AttentionBlock> blocks;
-  std::vector<AttentionTask> tasks;  // the most expensive first
-  int64_t shared_slots = 0;          // of all blocks with several tasks
-  int64_t most_slots = 0;            // of the largest block with one task
+class AttentionPlan {
+ public:
+  // For the layers of `layout` with `window`.
+  AttentionPlan(const KvLayout& layout, int64_t window);
 
-  // Plans `step` for layers of `window`. A block has at most `block_tokens` tokens. With fewer than
-  // `enough_blocks` blocks every block is cut at its splits; otherwise only single tokens are.
-  void Build(const StepPlan& step, int64_t window, int64_t block_tokens, int64_t enough_blocks);
+  // Plans `step`. A block has at most `block_tokens` tokens, and so have blocks that share a task together.
+  // With fewer than `enough_blocks` blocks every block is cut at its splits; otherwise only single tokens
+  // are.
+  void Build(const StepPlan& step, int64_t block_tokens, int64_t enough_blocks);
+
+  int64_t window() const { return window_; }
+  const std::vector<AttentionBlock>& blocks() const { return blocks_; }
+  const std::vector<AttentionTask>& tasks() const { return tasks_; }  // the most expensive first
+  std::span<const int> BlocksOf(const AttentionTask& task) const {
+    return {members_.data() + task.first_member, static_cast<size_t>(task.member_count)};
+  }
+  int64_t shared_slots() const { return shared_slots_; }  // of all blocks with several tasks
+  int64_t most_slots() const { return most_slots_; }      // of the largest block with one task
+
+ private:
+  // A split of a block that sees all of it, and the last page there, which few others have.
+  struct WholeSplit {
+    int64_t split;
+    PageId page;
+    int block;
+  };
+
+  void AddBlocks(const SequenceStep& step, int sequence, int64_t first_row, int64_t block_tokens);
+  void AddTask(std::span<const int> blocks, int64_t split_begin, int64_t split_end);
+  void AddSplits(int block);
+  void AddWholeSplits(int64_t block_tokens);
+  bool SeesWhole(const AttentionBlock& block, int64_t split) const;
+  bool SamePages(const AttentionBlock& a, const AttentionBlock& b, int64_t split) const;
+  std::span<const PageId> PagesOf(const AttentionBlock& block, size_t group, int64_t split) const;
+
+  int64_t window_;
+  int64_t page_tokens_;
+  std::vector<size_t> groups_;  // layer groups of the window
+  const StepPlan* step_ = nullptr;
+  std::vector<AttentionBlock> blocks_;
+  std::vector<AttentionTask> tasks_;
+  std::vector<int> members_;  // blocks, task by task
+  std::vector<WholeSplit> whole_splits_;
+  int64_t shared_slots_ = 0;
+  int64_t most_slots_ = 0;
 };
 
 }  // namespace quire
