@@ -5,11 +5,17 @@
 // alone, so that they are the same in whatever step it was computed and whoever shares the page. Attention
 // reads the codes where they are and never writes a decoded page.
 //
-// Tiles. Dimensions are padded to whole groups.
-//   K  codes [dimensions][page_tokens], then scales [groups][page_tokens]; a byte of int4 holds dimensions 2i
-//      (low) and 2i + 1
-//   V  codes [page_tokens][dimensions], then scales [page_tokens][groups]; byte j of a group of int4 holds
-//      its dimensions j (low) and j + 16
+// Tiles of fp8 are those of floats (kernels.h), codes in their place, and behind them a scale for each token.
+//
+// Tiles of int8 and int4. Dimensions are padded to whole groups. Codes that are multiplied together are
+// neighbours, two in a pair: dimensions 2i and 2i + 1 of K, tokens 2t and 2t + 1 of V.
+//   K  int8: [dimensions / 2][page_tokens] pairs. int4: [dimensions / 4][page_tokens] pairs of bytes, which
+//   hold
+//      dimensions 4i and 4i + 1 in their lower halves, 4i + 2 and 4i + 3 in the upper ones
+//   V  [page_tokens / 2][dimensions] pairs. int4: of 32 dimensions the first 16 in the lower halves of 16
+//   pairs
+//      of bytes, the others in the upper ones
+// Then the scales, [groups][page_tokens].
 //
 // Keys and values are stored rotated by a Hadamard matrix, which spreads what few dimensions hold over many
 // and so fits a scale to all of them (QuaRot, Ashkboos et al. 2024, section 4). Attention rotates queries and

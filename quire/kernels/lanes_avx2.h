@@ -159,8 +159,7 @@ int32_t StoreWords(int16_t* p, Floats a) {
   return SumOf(_mm256_add_epi32(low, high));
 }
 
-// -- Ints, Words, Bytes
-// ------------------------------------------------------------------------------------------
+// -- Ints, Words, Bytes -----------------------------------------------------------------------------------
 Ints SplatInt(int32_t x) { return {_mm256_set1_epi32(x), _mm256_set1_epi32(x)}; }
 Floats ToFloats(Ints a) { return {_mm256_cvtepi32_ps(a.low), _mm256_cvtepi32_ps(a.high)}; }
 Floats FloatsOf(const uint8_t* p) {

@@ -127,8 +127,7 @@ int32_t StoreWords(int16_t* p, Floats a) {
   return _mm512_reduce_add_epi32(rounded);
 }
 
-// -- Ints, Words, Bytes
-// ------------------------------------------------------------------------------------------
+// -- Ints, Words, Bytes -----------------------------------------------------------------------------------
 Ints SplatInt(int32_t x) { return {_mm512_set1_epi32(x)}; }
 Floats ToFloats(Ints a) { return {_mm512_cvtepi32_ps(a.v)}; }
 Floats FloatsOf(const uint8_t* p) {

@@ -151,8 +151,7 @@ int32_t StoreWords(int16_t* p, Floats a) {
   return sum;
 }
 
-// -- Ints, Words, Bytes
-// ------------------------------------------------------------------------------------------
+// -- Ints, Words, Bytes -----------------------------------------------------------------------------------
 Ints SplatInt(int32_t x) {
   Ints out;
   for (int32_t& lane : out.v) lane = x;

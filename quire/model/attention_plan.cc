@@ -7,6 +7,12 @@
 namespace quire {
 namespace {
 
+// What some tokens of a block see in some splits.
+PositionRange Visible(const AttentionBlock& block, int64_t split_begin, int64_t split_end, int64_t window) {
+  return {std::max(VisibleRange(block.position, window).begin, split_begin * kAttentionSplit),
+          std::min(block.position + block.tokens, split_end * kAttentionSplit)};
+}
+
 // Pairs of query and key in some splits of a block.
 int64_t Cost(const AttentionBlock& block, int64_t split_begin, int64_t split_end, int64_t window) {
   int64_t cost = 0;
@@ -71,11 +77,20 @@ void AttentionPlan::AddBlocks(const SequenceStep& step, int sequence, int64_t fi
 }
 
 void AttentionPlan::AddTask(std::span<const int> blocks, int64_t split_begin, int64_t split_end) {
-  AttentionTask task{static_cast<int>(members_.size()), static_cast<int>(blocks.size()), split_begin,
-                     split_end};
+  AttentionTask task{.first_member = static_cast<int>(members_.size()),
+                     .member_count = static_cast<int>(blocks.size()),
+                     .split_begin = split_begin,
+                     .split_end = split_end};
+  task.positions = Visible(blocks_[blocks.front()], split_begin, split_end, window_).size();
   for (const int b : blocks) task.cost += Cost(blocks_[b], split_begin, split_end, window_);
   members_.insert(members_.end(), blocks.begin(), blocks.end());
   tasks_.push_back(task);
+}
+
+int64_t AttentionPlan::positions() const {
+  int64_t positions = 0;
+  for (const AttentionTask& task : tasks_) positions += task.positions;
+  return positions;
 }
 
 // Cuts a block; splits that others may share wait for AddWholeSplits.

@@ -26,6 +26,7 @@ struct PositionRange {
   int64_t end = 0;
 
   bool empty() const { return begin >= end; }
+  int64_t size() const { return end - begin; }
   int64_t first_split() const { return begin / kAttentionSplit; }
   int64_t last_split() const { return (end - 1) / kAttentionSplit; }
   PositionRange InSplit(int64_t split) const {
@@ -61,7 +62,8 @@ struct AttentionTask {
   int member_count = 1;
   int64_t split_begin = 0;
   int64_t split_end = 0;
-  int64_t cost = 0;  // pairs of query and key
+  int64_t positions = 0;  // whose keys and values it reads
+  int64_t cost = 0;       // pairs of query and key
 };
 
 class AttentionPlan {
@@ -82,6 +84,7 @@ class AttentionPlan {
   }
   int64_t shared_slots() const { return shared_slots_; }  // of all blocks with several tasks
   int64_t most_slots() const { return most_slots_; }      // of the largest block with one task
+  int64_t positions() const;                              // of all tasks
 
  private:
   // A split of a block that sees all of it, and the last page there, which few others have.
