@@ -18,6 +18,7 @@ FIRST_ID, LAST_ID = 300, 30000  # plain tokens in every vocabulary measured here
 class Load:
     seconds: float = 0
     tokens: int = 0
+    failures: list = field(default_factory=list)
     first: list = field(default_factory=list)  # seconds to each first token
     gaps: list = field(default_factory=list)  # seconds between tokens
 
@@ -53,42 +54,50 @@ def stream_tokens(url, prompt, tokens):
         connection.close()
 
 
-def serve_load(url, users, input_tokens=INPUT_TOKENS, output_tokens=OUTPUT_TOKENS):
-    """`users` send one request after the other; raises what any of them met."""
-    load, lock, failures = Load(), threading.Lock(), []
+def random_tokens(rng, count):
+    return [rng.randrange(FIRST_ID, LAST_ID) for _ in range(count)]
+
+
+def serve_load(url, users, input_tokens=INPUT_TOKENS, shared_tokens=0, output_tokens=OUTPUT_TOKENS):
+    """`users` send one request after the other, whose prompts begin with `shared_tokens` that all have in common and
+    go on with `input_tokens` of their own. Requests that fail count no tokens."""
+    load, lock = Load(), threading.Lock()
+    shared = random_tokens(random.Random("shared"), shared_tokens)
+
+    def ask(prompt):
+        last, first, gaps, tokens = time.monotonic(), None, [], 0
+        for _ in stream_tokens(url, prompt, output_tokens):
+            now = time.monotonic()
+            if first is None:
+                first = now - last
+            else:
+                gaps.append(now - last)
+            last = now
+            tokens += 1
+        if not tokens:
+            raise RuntimeError("an answer without a token")
+        with lock:
+            load.tokens += output_tokens
+            load.first.append(first)
+            load.gaps += gaps
 
     def user(seed):
         rng = random.Random(seed)
         for _ in range(REQUESTS_PER_USER):
-            prompt = [rng.randrange(FIRST_ID, LAST_ID) for _ in range(input_tokens)]
-            last, first, gaps, tokens = time.monotonic(), None, [], 0
-            for _ in stream_tokens(url, prompt, output_tokens):
-                now = time.monotonic()
-                if first is None:
-                    first = now - last
-                else:
-                    gaps.append(now - last)
-                last = now
-                tokens += 1
-            with lock:
-                load.tokens += output_tokens if tokens else 0
-                load.first.append(first)
-                load.gaps += gaps
+            try:
+                ask(shared + random_tokens(rng, input_tokens))
+            except Exception as error:
+                with lock:
+                    load.failures.append(error)
 
-    def guarded(seed):
-        try:
-            user(seed)
-        except Exception as error:
-            failures.append(error)
-
-    threads = [threading.Thread(target=guarded, args=(seed,)) for seed in range(users)]
+    threads = [threading.Thread(target=user, args=(seed,)) for seed in range(users)]
     begin = time.monotonic()
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    if failures:
-        raise failures[0]
+    if not load.first:
+        raise load.failures[0]
     load.seconds = time.monotonic() - begin
     return load
 
