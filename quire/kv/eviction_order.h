@@ -1,5 +1,6 @@
 // Which of the cached pages that nobody uses leaves first: pages that no hit is expected to need go before
-// all others, then the least recently used. Facts in, victim out: it knows neither pages nor the tree.
+// all others, then the least recently used; what is pinned comes last. Facts in, victim out: it knows neither
+// pages nor the tree.
 #ifndef QUIRE_KV_EVICTION_ORDER_H_
 #define QUIRE_KV_EVICTION_ORDER_H_
 
@@ -10,6 +11,7 @@
 namespace quire {
 
 struct EvictionFacts {
+  bool pinned = false;    // see page_pins.h
   bool expected = false;  // a later request is likely to need it
   uint64_t last_use = 0;  // on a clock of uses
   bool leaf = false;      // a leaf of the prefix tree with its whole state; else one page of a sliding window

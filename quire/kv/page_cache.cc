@@ -95,6 +95,12 @@ void PageCache::GiveUp() {
   dropped_.clear();
 }
 
+void PageCache::Evict() {
+  while (index_.OnlyPinnedLeft()) pins_.Yield(index_);
+  index_.Evict(dropped_);
+  GiveUp();
+}
+
 // -- Reserve and Release ------------------------------------------------------------------------------------
 
 int64_t PageCache::PagesToReserve(const PageTable& table, int64_t tokens) const {
@@ -112,7 +118,10 @@ void PageCache::DisownTail(const PageTable& table) {
   for (size_t g = 0; g < table.groups.size(); ++g) {
     if (!WritesIntoSharedPage(table, g)) continue;
     const PageId page = table.groups[g].back();
-    if (pool_.RefCount(page) == 2 && index_.Holds(page)) index_.Disown(page, dropped_);
+    if (pool_.RefCount(page) == 2 && index_.Holds(page)) {
+      pins_.YieldPage(index_, page);
+      index_.Disown(page, dropped_);
+    }
     GiveUp();
   }
 }
@@ -129,10 +138,7 @@ Verdict PageCache::Reserve(PageTable& table, int64_t tokens) {
     const int64_t fresh = (PageCount(end) - PageCount(table.tokens)) * std::ssize(table.groups);
     return table.pages_held + fresh > pool_.pages() ? Verdict::kNever : Verdict::kWait;
   }
-  while (PagesToReserve(table, tokens) > pool_.free_pages()) {
-    index_.Evict(dropped_);
-    GiveUp();
-  }
+  while (PagesToReserve(table, tokens) > pool_.free_pages()) Evict();
 
   for (size_t g = 0; g < table.groups.size(); ++g) {
     std::vector<PageId>& pages = table.groups[g];
@@ -332,6 +338,15 @@ void PageCache::ExpectReturn(const PageTable& table, int64_t position) {
       if (table.groups[g][i] != kNoPage) index_.Expect(table.groups[g][i]);
     }
   }
+}
+
+int64_t PageCache::Pin(const std::string& name, const PageTable& table, PinFacts facts) {
+  if (table.prefix == nullptr || table.prefix->depth == 0) {
+    Unpin(name);
+    return 0;
+  }
+  pins_.Put(index_, name, *table.prefix, std::move(facts));
+  return table.prefix->depth * layout_.page_tokens();
 }
 
 // The table holds `node` from now on, or none.

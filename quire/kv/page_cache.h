@@ -15,13 +15,16 @@
 #define QUIRE_KV_PAGE_CACHE_H_
 
 #include <cstdint>
+#include <memory>
 #include <span>
+#include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
 
 #include "quire/base/token.h"
 #include "quire/kv/kv_layout.h"
+#include "quire/kv/page_pins.h"
 #include "quire/kv/page_pool.h"
 #include "quire/kv/page_table.h"
 #include "quire/kv/prefix_index.h"
@@ -51,6 +54,7 @@ class PageCache {
   const KvLayout& layout() const { return layout_; }
   const PagePool& pool() const { return pool_; }
   const PrefixIndex& index() const { return index_; }
+  const PagePins& pins() const { return pins_; }
   // Pages that Reserve can take: free ones, and cached ones that nobody uses.
   int64_t available_pages() const { return pool_.free_pages() + index_.idle_pages(); }
 
@@ -66,6 +70,15 @@ class PageCache {
   // A later request is likely to go on from `position`: of the sliding windows, the pages that are needed for
   // that stay cached longer than those of the way there. REQUIRES: the table was published up to there.
   void ExpectReturn(const PageTable& table, int64_t position);
+
+  // Pins what others can match of the table, whole pages, in place of the pin of that name. Returns the
+  // tokens that are pinned; 0: there was no page.
+  int64_t Pin(const std::string& name, const PageTable& table, PinFacts facts);
+  bool Unpin(const std::string& name) { return pins_.Remove(index_, name); }
+  bool RenewPin(const std::string& name, double expiry_s) { return pins_.Renew(name, expiry_s); }
+  void ExpirePins(double now_s) { pins_.Advance(index_, now_s); }
+  void SetRetention(std::unique_ptr<RetentionPolicy> policy) { pins_.SetPolicy(std::move(policy)); }
+  RetentionPolicy& retention() { return pins_.policy(); }
 
   // Makes positions [table.tokens, table.tokens + tokens) writable: appends pages to every group, and gives
   // the sequence its own copy of a shared page that it is about to write into. All or nothing. A granted
@@ -112,6 +125,7 @@ class PageCache {
   void DisownTail(const PageTable& table);
   void GiveUp();
 
+  void Evict();
   PageId TakePage();
   void SharePage(PageTable& table, PageId page);
   void DropPage(PageTable& table, PageId& page);
@@ -120,6 +134,7 @@ class PageCache {
 
   KvLayout layout_;
   PagePool pool_;
+  PagePins pins_;
   PrefixIndex index_;            // has one reference to each of its pages
   std::vector<PageId> dropped_;  // by the index, whose reference is still to be released
   std::vector<PageId> published_;

@@ -12,6 +12,8 @@
 //   idle pages can be had: who holds a node holds its pages of full attention and of all nodes above it, so
 //   an idle one is in a part of the tree without holders.
 // - A node without state, children and holders does not exist.
+// - A page that pins need is in the index, and so is the node where such a pin ends: both leave only
+// unpinned.
 
 namespace quire {
 namespace {
@@ -89,7 +91,7 @@ PrefixNode& PrefixIndex::NewNode(PrefixNode* parent) {
 }
 
 void PrefixIndex::Recycle(PrefixNode& node) {
-  QUIRE_CHECK(node.children.empty() && node.holders == 0 && !node.evictable);
+  QUIRE_CHECK(node.children.empty() && node.holders == 0 && node.pins == 0 && !node.evictable);
   node.tokens.clear();
   node.state.clear();
   node.last_use = 0;
@@ -194,6 +196,43 @@ void PrefixIndex::Touch(PrefixNode& node) {
   Settle(&node);
 }
 
+std::vector<PageId> PrefixIndex::Pin(PrefixNode& node) {
+  QUIRE_CHECK(node.tokens.size() == page_tokens_);
+  Unsettle(node);
+  ++node.pins;
+  std::vector<PageId> pages;
+  for (size_t g = 0; g < windows_.size(); ++g) {
+    // What a query at the end of the node sees, as KvLayout::FirstVisiblePage has it.
+    const auto page_tokens = static_cast<int64_t>(page_tokens_);
+    const int64_t first =
+        windows_[g] == 0 ? 0 : std::max<int64_t>(0, node.depth * page_tokens - windows_[g] + 1) / page_tokens;
+    for (const PrefixNode* at = &node; at->depth > first; at = at->parent) {
+      if (at->state[g] == kNoPage) continue;
+      CountPin(at->state[g], 1);
+      pages.push_back(at->state[g]);
+    }
+  }
+  Settle(&node);
+  return pages;
+}
+
+void PrefixIndex::Unpin(PrefixNode& node, std::span<const PageId> pages) {
+  QUIRE_CHECK(node.pins > 0);
+  Unsettle(node);
+  --node.pins;
+  for (const PageId page : pages) CountPin(page, -1);
+  Settle(&node);
+}
+
+void PrefixIndex::CountPin(PageId page, int change) {
+  PageFacts& facts = facts_[page];
+  const bool in_order = facts.idle && windowed(page);
+  if (in_order) order_.Remove(FactsOfPage(page));
+  facts.pins += change;
+  QUIRE_CHECK(facts.node != nullptr && facts.pins >= 0);
+  if (in_order) order_.Insert(FactsOfPage(page));
+}
+
 // Puts a leaf without holders into the eviction order, or removes it, and then what is above it, when there
 // is nothing left in it.
 void PrefixIndex::Settle(PrefixNode* node) {
@@ -218,15 +257,19 @@ void PrefixIndex::Unsettle(PrefixNode& node) {
 }
 
 EvictionFacts PrefixIndex::FactsOfPage(PageId page) const {
-  return {.expected = facts_[page].expected, .last_use = facts_[page].idle_since, .leaf = false, .id = page};
+  return {.pinned = pinned(page),
+          .expected = facts_[page].expected,
+          .last_use = facts_[page].idle_since,
+          .leaf = false,
+          .id = page};
 }
 
 EvictionFacts PrefixIndex::FactsOfLeaf(const PrefixNode& node) {
-  return {.expected = true, .last_use = node.last_use, .leaf = true, .id = node.id};
+  return {.pinned = node.pins > 0, .expected = true, .last_use = node.last_use, .leaf = true, .id = node.id};
 }
 
 void PrefixIndex::Evict(std::vector<PageId>& dropped) {
-  QUIRE_CHECK(!order_.empty());
+  QUIRE_CHECK(!order_.empty() && !OnlyPinnedLeft());
   const EvictionFacts victim = order_.Victim();
   if (victim.leaf) {
     PrefixNode& node = nodes_[victim.id];
@@ -241,6 +284,7 @@ void PrefixIndex::Evict(std::vector<PageId>& dropped) {
 }
 
 void PrefixIndex::Disown(PageId page, std::vector<PageId>& dropped) {
+  QUIRE_CHECK(!pinned(page));
   PrefixNode* const node = facts_[page].node;
   if (!windowed(page)) return RemoveSubtree(*node, dropped);
   Detach(page);

@@ -48,6 +48,7 @@ struct PrefixNode {
   SeqState state;
   std::set<PrefixNode*, ByTokens> children;  // none is the beginning of another
   int holders = 0;                           // page tables that end at this node
+  int pins = 0;                              // that end at this node
   uint64_t last_use = 0;
   bool evictable = false;        // a leaf without holders: it is in the eviction order
   std::string_view salt;         // of a root
@@ -78,6 +79,14 @@ class PrefixIndex {
   void LetGo(PrefixNode& node);
   void Touch(PrefixNode& node);
 
+  // What a hit at the end of the node needs is evicted after all else: its pages, which are returned.
+  // REQUIRES: the node has a whole page of tokens.
+  std::vector<PageId> Pin(PrefixNode& node);
+  // REQUIRES: the node was pinned, and these are the pages that Pin returned.
+  void Unpin(PrefixNode& node, std::span<const PageId> pages);
+  bool pinned(PageId page) const { return facts_[page].pins > 0; }
+  bool idle(PageId page) const { return facts_[page].idle; }
+
   bool Holds(PageId page) const { return facts_[page].node != nullptr; }
   // The name of the state that the node's tokens leave behind.
   const PageKey& KeyOf(PrefixNode& node) const;
@@ -95,10 +104,12 @@ class PrefixIndex {
   void Forget(PageId page) { facts_[page] = {}; }
 
   // Gives up what is needed least; its pages are appended to `dropped`. Only idle pages and what nobody
-  // holds go. REQUIRES: idle_pages() > 0.
+  // holds go. REQUIRES: idle_pages() > 0, and !OnlyPinnedLeft().
   void Evict(std::vector<PageId>& dropped);
+  // Evict would take what is pinned. REQUIRES: idle_pages() > 0.
+  bool OnlyPinnedLeft() const { return order_.Victim().pinned; }
   // Gives up the page: alone where its group has a window, else with its node and all below.
-  // REQUIRES: Holds(page), and nobody holds a node from there on down.
+  // REQUIRES: Holds(page), it is not pinned, and nobody holds a node from there on down.
   void Disown(PageId page, std::vector<PageId>& dropped);
 
   int64_t nodes() const { return std::ssize(nodes_) - std::ssize(unused_); }
@@ -111,6 +122,7 @@ class PrefixIndex {
     PrefixNode* node = nullptr;
     uint64_t idle_since = 0;
     uint32_t group = 0;
+    int32_t pins = 0;  // that need it
     bool idle = false;
     bool expected = false;
   };
@@ -122,6 +134,7 @@ class PrefixIndex {
   void RemoveSubtree(PrefixNode& node, std::vector<PageId>& dropped);
   void Settle(PrefixNode* node);
   void Unsettle(PrefixNode& node);
+  void CountPin(PageId page, int change);
   bool windowed(PageId page) const { return windows_[facts_[page].group] > 0; }
   EvictionFacts FactsOfPage(PageId page) const;
   static EvictionFacts FactsOfLeaf(const PrefixNode& node);

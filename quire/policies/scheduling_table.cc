@@ -6,11 +6,13 @@ extern const SchedulingRow kFairScheduling;
 extern const SchedulingRow kFcfsScheduling;
 extern const SchedulingRow kMlfqScheduling;
 extern const SchedulingRow kPriorityScheduling;
+extern const SchedulingRow kProgramScheduling;
 extern const SchedulingRow kShortestFirstScheduling;
 
 namespace {
 constexpr const SchedulingRow* kTable[] = {
-    &kFairScheduling, &kFcfsScheduling, &kMlfqScheduling, &kPriorityScheduling, &kShortestFirstScheduling,
+    &kFairScheduling,     &kFcfsScheduling,    &kMlfqScheduling,
+    &kPriorityScheduling, &kProgramScheduling, &kShortestFirstScheduling,
 };
 }  // namespace
 
