@@ -12,6 +12,7 @@
 #include "quire/cli/verb.h"
 #include "quire/kernels/kernels.h"
 #include "quire/sim/replay.h"
+#include "quire/sim/timed_model.h"
 #include "quire/sim/trace_file.h"
 #include "quire/sim/workload.h"
 
@@ -56,6 +57,8 @@ class BenchReplayVerb final : public Verb {
         {"--turns", &load_.turns, "N", "of the conversation that a request begins", {.min = 1, .max = 1000}});
     flags.Add({"--think", &load_.think_s, "S", "seconds before the next turn", {.min = 0, .max = 1e6}});
     flags.Add({"--cancel", &load_.cancel_share, "P", "of the clients leave halfway", {.min = 0, .max = 1}});
+    flags.Add({"--simulate", &prices_, "PRICES",
+               "of a step in us: step,token,logits,attended; nothing is computed"});
     flags.Add({"--seed", &seed_, "N", "of texts, bursts and leaving"});
     flags.Add({"--svg", &svg_, "FILE", "also draw the waiting times there"});
     flags.Add({"--json", &json_, "FILE", "also write the results there; -: only them, to standard output"});
@@ -71,13 +74,13 @@ class BenchReplayVerb final : public Verb {
     load_.seed = *seed_;
     load_.vocab = runtime->model->info().vocab_size;
     const Workload workload = MakeWorkload(trace, load_);
-    runtime->engine->Start();
     ProgressBar bar("replaying");
     const auto progress = [&](int64_t done, int64_t all) {
       bar.Set(Share(done, all), fmt::format("{} of {} turns", done, all));
     };
-    const ReplayResult result =
-        Replay(*runtime->engine, workload, {.users = static_cast<int>(users_), .progress = progress});
+    ReplayOptions options{.users = static_cast<int>(users_), .progress = progress};
+    QUIRE_ASSIGN(const ReplayResult result, prices_.empty() ? InRealTime(*runtime, workload, options)
+                                                            : Simulated(*runtime, workload, options));
     bar.Finish();
     const ReplaySummary summary = Summarise(result);
     if (json_ != "-") QUIRE_TRY(WriteOut(Table(*runtime, workload, summary)));
@@ -87,6 +90,25 @@ class BenchReplayVerb final : public Verb {
   }
 
  private:
+  static Result<ReplayResult> InRealTime(Runtime& runtime, const Workload& workload,
+                                         const ReplayOptions& options) {
+    runtime.engine->Start();
+    return Replay(*runtime.engine, workload, options);
+  }
+
+  // An engine of the same memory, whose steps take what they are said to.
+  Result<ReplayResult> Simulated(Runtime& runtime, const Workload& workload, ReplayOptions options) {
+    QUIRE_ASSIGN(const StepPrices prices, ParseStepPrices(prices_));
+    ManualClock clock;
+    TimedModel model(*runtime.model, prices, clock);
+    const KvLayout& layout = model.kv_layout();
+    QUIRE_ASSIGN(PagePool pool, PagePool::Create(runtime.engine->kv_usage().total, layout.page_bytes()));
+    QUIRE_ASSIGN(const auto engine, Engine::Create(model, nullptr, PageCache(layout, std::move(pool)),
+                                                   *runtime.pool, runtime.engine->options(), clock));
+    options.clock = &clock;
+    return Replay(*engine, workload, options);
+  }
+
   std::string Table(const Runtime& runtime, const Workload& workload, const ReplaySummary& summary) const {
     std::string text = fmt::format("{}, {} kernels, {} threads, scheduling {}, prefix caching {}\n",
                                    runtime.model->info().name, BestKernels().name, runtime.pool->threads(),
@@ -107,6 +129,7 @@ class BenchReplayVerb final : public Verb {
     add("to the first token", summary.first_token_s);
     add("between tokens", summary.gap_s);
     add("whole turns", summary.turn_s);
+    add("conversations", summary.job_s);
     return text + table.Render();
   }
 
@@ -129,6 +152,8 @@ class BenchReplayVerb final : public Verb {
                          {"kernels", BestKernels().name},
                          {"threads", runtime.pool->threads()},
                          {"scheduling", engine.scheduling},
+                         {"retention", engine.retention},
+                         {"simulated", prices_},
                          {"prefix_caching", runtime_.prefix_caching == "on"},
                          {"kv_bytes", runtime.engine->kv_usage().total},
                          {"trace", trace_},
@@ -149,9 +174,11 @@ class BenchReplayVerb final : public Verb {
                          {"first_token_seconds", QuantilesJson(summary.first_token_s)},
                          {"gap_seconds", QuantilesJson(summary.gap_s)},
                          {"turn_seconds", QuantilesJson(summary.turn_s)},
+                         {"conversation_seconds", QuantilesJson(summary.job_s)},
                          {"turns", ordered_json::array()}};
     for (const TurnRecord& turn : result.turns) {
-      json["turns"].push_back({{"asked", turn.asked_s},
+      json["turns"].push_back({{"conversation", turn.conversation},
+                               {"asked", turn.asked_s},
                                {"first", turn.first_s},
                                {"last", turn.last_s},
                                {"prompt_tokens", turn.prompt_tokens},
@@ -166,7 +193,7 @@ class BenchReplayVerb final : public Verb {
 
   RuntimeFlags runtime_;
   WorkloadOptions load_;
-  std::string trace_, json_, svg_;
+  std::string trace_, prices_, json_, svg_;
   std::optional<uint64_t> seed_ = 1;
   int64_t requests_ = 100, users_ = 0;
 };

@@ -3,6 +3,7 @@
 
 #include "quire/cli/generate.h"
 #include "quire/cli/verb.h"
+#include "quire/policies/retention.h"
 #include "quire/policies/scheduling.h"
 
 namespace quire {
@@ -18,15 +19,22 @@ class ListVerb final : public Verb {
 
   Result<int> Run() override {
     std::string text = "--scheduling: who runs first, and who gives way\n";
-    for (const SchedulingRow* row : SchedulingTable()) {
-      text += fmt::format("  {:<20}{}\n", row->name, row->summary);
-      for (const PolicyParam& param : row->params) {
-        text += fmt::format("    {:<18}{}; {:g} to {:g} [{:g}]\n", param.name, param.help, param.min,
-                            param.max, param.default_value);
-      }
-    }
+    for (const SchedulingRow* row : SchedulingTable()) text += Entry(*row);
+    text += "--retention: what is pinned while a session waits for a tool\n";
+    for (const RetentionRow* row : RetentionTable()) text += Entry(*row);
     QUIRE_TRY(WriteOut(text));
     return 0;
+  }
+
+ private:
+  template <typename Row>
+  static std::string Entry(const Row& row) {
+    std::string text = fmt::format("  {:<20}{}\n", row.name, row.summary);
+    for (const PolicyParam& param : row.params) {
+      text += fmt::format("    {:<18}{}; {:g} to {:g} [{:g}]\n", param.name, param.help, param.min, param.max,
+                          param.default_value);
+    }
+    return text;
   }
 };
 

@@ -13,6 +13,7 @@
 #include "quire/cli/progress.h"
 #include "quire/cli/user_folders.h"
 #include "quire/kernels/kv_codec.h"
+#include "quire/policies/retention.h"
 #include "quire/policies/scheduling.h"
 
 namespace quire {
@@ -86,6 +87,12 @@ void RuntimeFlags::AddEngine(Flags& flags) {
   flags.Add(
       {"--kv-disk-key", &options.disk.key_file, "FILE", "encrypt them: 32 bytes, or 64 hexadecimal digits"});
   flags.Add({"--scheduling", &engine.scheduling, "POLICY", "who runs first; see quire list"});
+  flags.Add({"--retention", &engine.retention, "POLICY", "what is pinned during tool calls; see quire list"});
+  flags.Add({"--pin-share",
+             &engine.pin_share,
+             "P",
+             "of the KV memory that one owner may pin",
+             {.min = 0, .max = 1}});
 }
 
 // What would otherwise be found only after the weights are loaded.
@@ -102,8 +109,10 @@ Status RuntimeFlags::Check() const {
     return Fail(ErrorCode::kInvalidArgument,
                 "--kv-disk needs --prefix-caching on: pages are found again by their prefix");
   }
-  const auto policy = MakeSchedulingPolicy(options.engine.scheduling);
-  return policy ? Status() : std::unexpected(policy.error());
+  const auto scheduling = MakeSchedulingPolicy(options.engine.scheduling);
+  if (!scheduling) return std::unexpected(scheduling.error());
+  const auto retention = MakeRetentionPolicy(options.engine.retention);
+  return retention ? Status() : std::unexpected(retention.error());
 }
 
 Result<std::unique_ptr<Runtime>> RuntimeFlags::Load() const {

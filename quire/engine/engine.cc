@@ -50,7 +50,8 @@ class PagedEngine final : public Engine {
                    {.step_tokens = options.max_step_tokens,
                     .sequences = options.max_sequences,
                     .step_goal_s = Seconds(options.target_itl),
-                    .prefix_caching = options.prefix_caching}),
+                    .prefix_caching = options.prefix_caching,
+                    .pin_share = options.pin_share}),
         samplers_(pool.threads(), Sampler(BestKernels(), limits.vocab_size)) {
     std::random_device device;
     seed_base_ = (static_cast<uint64_t>(device()) << 32) | device();
@@ -85,6 +86,16 @@ class PagedEngine final : public Engine {
     });
   }
 
+  bool Pin(PinAsked asked, std::function<void(const Result<int64_t>&)> answer) override {
+    return inbox_.Ask(
+        [this, asked = std::move(asked), answer = std::move(answer)] { answer(scheduler_.Pin(asked)); });
+  }
+  bool Unpin(std::string name) override {
+    return inbox_.Ask([this, name = std::move(name)] { scheduler_.Unpin(name); });
+  }
+
+  void SetRetention(std::unique_ptr<RetentionPolicy> policy) { scheduler_.SetRetention(std::move(policy)); }
+
  private:
   void Loop();
   std::unique_ptr<PageTier> WakingUp(std::unique_ptr<PageTier> tier);
@@ -103,6 +114,7 @@ class PagedEngine final : public Engine {
   bool TakePromptLogprobs(LiveRequest& owner, int64_t position, SequenceResult& result);
   void CompletePrompt(const Sequence& sequence);
   void Deliver(Sequence& sequence, SampledToken sampled, TimePoint now);
+  std::string ToolOf(const Sequence& sequence) const;
   void End(Sequence& sequence, FinishReason reason, std::optional<Error> error = std::nullopt);
   template <typename Predicate>
   void EndWhere(Predicate&& matches, FinishReason reason, const std::optional<Error>& error = std::nullopt);
@@ -189,6 +201,7 @@ void PagedEngine::Loop() {
 bool PagedEngine::Step() {
   Inbox::Mail mail = inbox_.Take();
   const bool had_mail = !mail.empty();
+  scheduler_.TellTime(clock_.Now());
   TakeArrivals(std::move(mail.arrivals));
   CancelRequests(mail);
   Retire();
@@ -357,10 +370,19 @@ void PagedEngine::Deliver(Sequence& sequence, SampledToken sampled, TimePoint no
   sequence.last_token = now;
   metrics_.generation_tokens.Add();
   if (event.finish) {
+    sequence.called_tool = ToolOf(sequence);
     RecordFinish(sequence, *event.finish, 1);
     ended_.push_back(&sequence);
   }
   CallSink(owner, [&](TokenSink& sink) { sink.OnOutput(std::move(event)); });
+}
+
+std::string PagedEngine::ToolOf(const Sequence& sequence) const {
+  const SessionUse& session = sequence.owner->request.session;
+  if (session.id.empty() || !session.next_tool.empty()) return session.next_tool;
+  if (session.tools.empty() || tokenizer_ == nullptr) return "";
+  const auto output = std::span(sequence.tokens).subspan(sequence.owner->prompt_tokens());
+  return CalledTool(tokenizer_->Decode(output, false), session.tools);
 }
 
 // Ends a sequence without a further token, and the samples that would have forked from it.
@@ -445,6 +467,9 @@ void PagedEngine::RecordFinish(const Sequence& sequence, FinishReason reason, in
 void PagedEngine::PublishUsage() {
   const KvUsage usage = scheduler_.cache().Usage();
   metrics_.SetKvUsage(usage);
+  const PageCache& cache = scheduler_.cache();
+  metrics_.SetPins(cache.pins(),
+                   cache.index().pinned_pages() * static_cast<int64_t>(cache.pool().page_bytes()));
   if (const PageArchive* archive = scheduler_.archive()) {
     metrics_.SetTier(archive->tier_usage(), archive->counts());
   }
@@ -472,6 +497,7 @@ Result<std::unique_ptr<Engine>> Engine::Create(LanguageModel& model, const Token
   }
   if (options.max_context == 0) options.max_context = model_context;
   QUIRE_ASSIGN(auto policy, MakeSchedulingPolicy(options.scheduling));
+  QUIRE_ASSIGN(auto retention, MakeRetentionPolicy(options.retention));
   const RequestLimits limits{
       .vocab_size = model.info().vocab_size,
       .context = options.max_context,
@@ -484,8 +510,10 @@ Result<std::unique_ptr<Engine>> Engine::Create(LanguageModel& model, const Token
                 "KV memory of {} pages does not hold a sequence of two tokens; give more with --kv-memory",
                 limits.pool_pages);
   }
-  return std::make_unique<PagedEngine>(model, tokenizer, std::move(cache), std::move(tier), std::move(policy),
-                                       pool, options, limits, clock);
+  auto engine = std::make_unique<PagedEngine>(model, tokenizer, std::move(cache), std::move(tier),
+                                              std::move(policy), pool, options, limits, clock);
+  engine->SetRetention(std::move(retention));
+  return engine;
 }
 
 }  // namespace quire

@@ -41,6 +41,10 @@ struct EngineOptions {
   int64_t max_context = 0;
   // A scheduling policy with its parameters: "fcfs", "priority:age_s=30".
   std::string scheduling = "fcfs";
+  // A retention policy with its parameters: what is pinned while a session waits for a tool.
+  std::string retention = std::string(kDefaultRetention);
+  // Of the KV memory that one owner may pin.
+  double pin_share = 0.5;
   // What was computed stays cached while there is room; requests with equal beginnings share it.
   bool prefix_caching = true;
 };
@@ -86,6 +90,11 @@ class Engine {
   // Thread-safe. Calls `answer` with what the memory holds, on the engine thread after the step that runs
   // now; false, and never, once the engine stops.
   virtual bool AskMemory(std::function<void(const MemoryReport&)> answer) = 0;
+  // Thread-safe, and like AskMemory. Pins what is cached of the tokens, in place of the pin of that name;
+  // `answer` gets the tokens that are pinned. Errors: kResourceExhausted (over the owner's share),
+  // kUnsupported (without prefix caching).
+  virtual bool Pin(PinAsked asked, std::function<void(const Result<int64_t>&)> answer) = 0;
+  virtual bool Unpin(std::string name) = 0;
 };
 
 }  // namespace quire

@@ -35,10 +35,16 @@ constexpr char kRejectedHelp[] = "Requests refused at once.";
 constexpr char kKvBytes[] = "quire:kv_bytes";
 constexpr char kKvBytesHelp[] =
     "Bytes of KV memory by state; waste is the unfilled part of used, cached is given up when needed.";
+constexpr char kPinsEnded[] = "quire:pins_ended";
+constexpr char kPinsEndedHelp[] =
+    "Pins that ended: when their time was up, or because somebody who ran needed the room.";
 constexpr char kTierPages[] = "quire:tier_pages";
 constexpr char kTierPagesHelp[] = "Pages moved between the KV memory and the tier below it.";
 constexpr char kBySource[] = "quire:prompt_tokens_by_source";
 constexpr char kBySourceHelp[] = "Prompt tokens by where their keys and values came from.";
+
+// A counter follows what somebody else counts.
+void Raise(Counter& counter, int64_t to) { counter.Add(static_cast<double>(to) - counter.value()); }
 
 }  // namespace
 
@@ -52,6 +58,10 @@ EngineMetrics::EngineMetrics(const std::string& model_name, int64_t max_context)
       kv_bytes_cached(registry.AddGauge(kKvBytes, kKvBytesHelp, KvState("cached"))),
       kv_bytes_used(registry.AddGauge(kKvBytes, kKvBytesHelp, KvState("used"))),
       kv_bytes_waste(registry.AddGauge(kKvBytes, kKvBytesHelp, KvState("waste"))),
+      pins(registry.AddGauge("quire:pins", "Prefixes that stay cached until a time.")),
+      pinned_bytes(registry.AddGauge("quire:pinned_bytes", "Bytes of KV pages that pins hold.")),
+      pins_expired(registry.AddCounter(kPinsEnded, kPinsEndedHelp, {{"reason", "expired"}})),
+      pins_yielded(registry.AddCounter(kPinsEnded, kPinsEndedHelp, {{"reason", "yielded"}})),
       tier_bytes(registry.AddGauge("quire:tier_bytes", "Bytes of pages in the tier below the KV memory.")),
       tier_written(registry.AddCounter(kTierPages, kTierPagesHelp, {{"move", "written"}})),
       tier_read(registry.AddCounter(kTierPages, kTierPagesHelp, {{"move", "read"}})),
@@ -113,14 +123,18 @@ void EngineMetrics::SetKvUsage(const KvUsage& usage) {
   kv_cache_usage.Set(static_cast<double>(usage.used) / static_cast<double>(usage.total));
 }
 
+void EngineMetrics::SetPins(const PagePins& all, int64_t bytes) {
+  pins.Set(static_cast<double>(all.size()));
+  pinned_bytes.Set(static_cast<double>(bytes));
+  Raise(pins_expired, all.counts().expired);
+  Raise(pins_yielded, all.counts().yielded);
+}
+
 void EngineMetrics::SetTier(const TierUsage& usage, const ArchiveCounts& counts) {
   tier_bytes.Set(static_cast<double>(usage.bytes));
-  const auto raise = [](Counter& counter, int64_t to) {
-    counter.Add(static_cast<double>(to) - counter.value());
-  };
-  raise(tier_written, counts.pages_written);
-  raise(tier_read, counts.pages_read);
-  raise(tier_failed, counts.pages_failed);
+  Raise(tier_written, counts.pages_written);
+  Raise(tier_read, counts.pages_read);
+  Raise(tier_failed, counts.pages_failed);
 }
 
 void EngineMetrics::CountPrompt(int64_t prompt, std::optional<int64_t> cached) {

@@ -10,6 +10,7 @@
 #include "quire/base/metrics.h"
 #include "quire/kv/page_archive.h"
 #include "quire/kv/page_cache.h"
+#include "quire/kv/page_pins.h"
 
 namespace quire {
 
@@ -18,6 +19,7 @@ struct EngineMetrics {
   EngineMetrics(const std::string& model_name, int64_t max_context);
 
   void SetKvUsage(const KvUsage& usage);
+  void SetPins(const PagePins& pins, int64_t bytes);
   void SetTier(const TierUsage& usage, const ArchiveCounts& counts);
   // A prompt is complete; `cached` of its tokens were found in the prefix cache, if that was asked.
   void CountPrompt(int64_t prompt, std::optional<int64_t> cached);
@@ -32,6 +34,10 @@ struct EngineMetrics {
   Gauge& kv_bytes_cached;
   Gauge& kv_bytes_used;
   Gauge& kv_bytes_waste;
+  Gauge& pins;
+  Gauge& pinned_bytes;
+  Counter& pins_expired;  // pins_ended{reason=...}
+  Counter& pins_yielded;
   Gauge& tier_bytes;
   Counter& tier_written;  // tier_pages{move=...}
   Counter& tier_read;

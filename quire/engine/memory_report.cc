@@ -81,6 +81,8 @@ MemoryReport ReportMemory(const Scheduler& scheduler, const ModelInfo& model, Ti
   report.kv = cache.Usage();
   report.page_bytes = static_cast<int64_t>(cache.layout().page_bytes());
   report.page_tokens = cache.layout().page_tokens();
+  report.pinned_bytes = cache.index().pinned_pages() * report.page_bytes;
+  report.pins = cache.pins().ByOwner();
   report.index_nodes = cache.index().nodes();
   report.index_bytes = cache.index().bytes();
   if (const PageArchive* archive = scheduler.archive()) {

@@ -3,6 +3,7 @@
 #define QUIRE_ENGINE_MEMORY_REPORT_H_
 
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -38,7 +39,9 @@ struct MemoryReport {
   KvUsage kv;
   int64_t page_bytes = 0;
   int64_t page_tokens = 0;
-  int64_t shared_bytes = 0;  // of kv.used, in pages of several requests, once
+  int64_t shared_bytes = 0;               // of kv.used, in pages of several requests, once
+  int64_t pinned_bytes = 0;               // of all states
+  std::map<std::string, OwnerPins> pins;  // by owner
   int64_t index_nodes = 0;
   int64_t index_bytes = 0;  // of the prefix index, about
   std::optional<TierMemory> tier;

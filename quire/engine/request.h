@@ -38,6 +38,20 @@ struct SamplingParams {
   bool skip_special_tokens = true;
 };
 
+// The session that a request belongs to: requests that follow each other, of a conversation or an agent.
+struct SessionUse {
+  std::string id;         // empty: none
+  std::string next_tool;  // that the client runs on the answer, where it knows; else it is found out:
+  std::vector<std::string> tools;  // that the answer may call
+};
+
+// A beginning of the prompt that is to stay cached.
+struct KeptPrefix {
+  std::string name;  // of its pin
+  int64_t tokens = 0;
+  double ttl_s = 0;
+};
+
 struct Request {
   std::string id;             // for logs, e.g. "cmpl-3f2a..."
   std::vector<Token> prompt;  // never empty
@@ -46,6 +60,9 @@ struct Request {
   std::string tenant;  // whose request it is, for policies that share fairly
   // Cached prefixes are shared among requests of equal salt only: others can neither use nor time them.
   std::string cache_salt;
+  SessionUse session;
+  std::string owner;             // whose the pins are that it makes
+  std::vector<KeptPrefix> kept;  // from when its prompt is computed
 };
 
 }  // namespace quire

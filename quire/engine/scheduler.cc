@@ -32,7 +32,16 @@ Scheduler::Scheduler(PageCache cache, std::unique_ptr<PageTier> tier,
   if (tier != nullptr && limits_.prefix_caching) archive_.emplace(cache_, std::move(tier), kMoves);
 }
 
-void Scheduler::Add(std::unique_ptr<Sequence> sequence) { waiting_.push_back(std::move(sequence)); }
+void Scheduler::TellTime(TimePoint now) {
+  now_s_ = Seconds(now.time_since_epoch());
+  cache_.ExpirePins(now_s_);
+}
+
+void Scheduler::Add(std::unique_ptr<Sequence> sequence) {
+  LiveRequest& owner = *sequence->owner;
+  owner.session_s = sessions_.Arrive(owner.request, Seconds(owner.arrival.time_since_epoch()));
+  waiting_.push_back(std::move(sequence));
+}
 
 PlannedStep Scheduler::Plan(TimePoint now) {
   if (archive_) archive_->Advance();
@@ -46,7 +55,6 @@ PlannedStep Scheduler::Plan(TimePoint now) {
 }
 
 void Scheduler::Took(const PlannedStep& step, TimePoint now) {
-  if (limits_.step_goal_s == 0) return;  // nobody asks
   StepWork work;
   for (const Sequence* sequence : step.sequences) AddWork(*sequence, work);
   step_time_.Learn(work, Seconds(now - step.start));
@@ -58,6 +66,7 @@ SequenceFacts Scheduler::FactsOf(const Sequence& sequence) const {
   const LiveRequest& owner = *sequence.owner;
   return {.id = sequence.id,
           .arrival_s = Seconds(owner.arrival.time_since_epoch()),
+          .session_s = owner.session_s,
           .priority = owner.request.priority,
           .tenant = owner.request.tenant,
           .prompt = owner.request.prompt,
@@ -107,7 +116,8 @@ int64_t Scheduler::PagesDue(const Sequence& sequence) const {
 }
 
 // A sequence comes in when the pages for all its tokens are available beside what the running ones need for
-// theirs and a page more for each to grow into: less would have it preempted at once.
+// theirs and a page more for each to grow into: less would have it preempted at once. What is held back for
+// sessions in tool calls is not, as long as anybody runs.
 void Scheduler::Admit(const StepOrder& order) {
   const int64_t page_to_grow = std::ssize(cache_.layout().groups());
   int64_t places = FreePlaces();
@@ -120,7 +130,7 @@ void Scheduler::Admit(const StepOrder& order) {
     if (archive_ && archive_->Restoring(next.id)) continue;
     Match(next);
     const int64_t due = PagesDue(next);
-    if (promised + due > cache_.available_pages() && !running_.empty()) {
+    if (promised + due > cache_.available_pages() - cache_.index().held_back_pages() && !running_.empty()) {
       ReleasePages(next);
       break;
     }
@@ -263,7 +273,58 @@ void Scheduler::Commit(Sequence& sequence) {
   cache_.Publish(sequence.pages, sequence.owner->request.cache_salt, computed);
   if (sequence.computed == sequence.owner->prompt_tokens()) {
     cache_.ExpectReturn(sequence.pages, sequence.computed);
+    PinKept(sequence);
   }
+}
+
+// -- Pins ---------------------------------------------------------------------------------------------------
+
+Result<int64_t> Scheduler::PinTable(const std::string& name, const PageTable& table, int64_t tokens,
+                                    PinFacts facts) {
+  const int64_t most = static_cast<int64_t>(limits_.pin_share * static_cast<double>(cache_.pool().pages()));
+  const int64_t others = cache_.pins().PagesOf(facts.owner, name);
+  const int64_t pages = tokens / cache_.layout().page_tokens() * std::ssize(cache_.layout().groups());
+  if (others + pages > most) {
+    return Fail(ErrorCode::kResourceExhausted,
+                "{} pages are pinned, and {} more would exceed the {} that an owner may pin; unpin something",
+                others, pages, most);
+  }
+  facts.asked = true;
+  facts.begin_s = now_s_;
+  return cache_.Pin(name, table, tokens, std::move(facts));
+}
+
+Result<int64_t> Scheduler::Pin(const PinAsked& asked) {
+  if (!limits_.prefix_caching) {
+    return Fail(ErrorCode::kUnsupported,
+                "nothing can be pinned without prefix caching; start with --prefix-caching on");
+  }
+  PageTable table;
+  cache_.Match(table, asked.salt, asked.tokens);
+  const auto pinned =
+      PinTable(asked.name, table, table.tokens, {.owner = asked.owner, .expiry_s = now_s_ + asked.ttl_s});
+  cache_.Release(table);
+  return pinned;
+}
+
+// What is over the owner's share stays as long as everything else.
+void Scheduler::PinKept(const Sequence& sequence) {
+  const Request& request = sequence.owner->request;
+  for (const KeptPrefix& kept : request.kept) {
+    (void)PinTable(kept.name, sequence.pages, kept.tokens,
+                   {.owner = request.owner, .expiry_s = now_s_ + kept.ttl_s});
+  }
+}
+
+void Scheduler::PinForReturn(Sequence& sequence) {
+  const Request& request = sequence.owner->request;
+  if (request.session.id.empty() || sequence.sample != 0 || !limits_.prefix_caching) return;
+  const auto computed = std::span(sequence.tokens).first(sequence.computed);
+  cache_.Publish(sequence.pages, request.cache_salt, computed);
+  StepWork again;
+  again.Add(0, sequence.computed, true);
+  sessions_.Leave(request, sequence.called_tool, sequence.pages, step_time_.Seconds(again), !waiting_.empty(),
+                  now_s_);
 }
 
 // What it has computed stays cached.
@@ -302,6 +363,7 @@ Sequence& Scheduler::Fork(Sequence& parent) {
 void Scheduler::Remove(Sequence& sequence) {
   policy_->Finished(FactsOf(sequence));
   if (archive_) archive_->Abandon(sequence.id);
+  PinForReturn(sequence);
   ReleasePages(sequence);
   const auto is_it = [&](const std::unique_ptr<Sequence>& s) { return s.get() == &sequence; };
   if (std::erase_if(running_, is_it) == 0) std::erase_if(waiting_, is_it);

@@ -13,6 +13,7 @@
 
 #include "quire/base/clock.h"
 #include "quire/engine/sequence.h"
+#include "quire/engine/session_pauses.h"
 #include "quire/kv/page_archive.h"
 #include "quire/kv/page_cache.h"
 #include "quire/model/step_plan.h"
@@ -20,6 +21,15 @@
 #include "quire/policies/step_time.h"
 
 namespace quire {
+
+// A pin that a client asks for.
+struct PinAsked {
+  std::string name;
+  std::string owner;
+  std::string salt;
+  std::vector<Token> tokens;
+  double ttl_s = 0;
+};
 
 struct PlannedStep {
   TimePoint start;
@@ -34,11 +44,15 @@ class Scheduler {
     int64_t sequences = 0;   // that run at once
     double step_goal_s = 0;  // for steps in which somebody decodes; 0: none
     bool prefix_caching = true;
+    double pin_share = 0.5;  // of the pages that one owner may pin
   };
   // `tier`, which may be null, keeps what the cache has no room for.
   Scheduler(PageCache cache, std::unique_ptr<PageTier> tier, std::unique_ptr<SchedulingPolicy> policy,
             Limits limits);
 
+  void SetRetention(std::unique_ptr<RetentionPolicy> policy) { cache_.SetRetention(std::move(policy)); }
+  // It is `now`: pins end.
+  void TellTime(TimePoint now);
   // A new sequence, without pages. It must fit the pool when it is alone.
   void Add(std::unique_ptr<Sequence> sequence);
   // The step to take now; empty only when nobody is here. Its pointers are good until the next call.
@@ -49,8 +63,13 @@ class Scheduler {
   void Commit(Sequence& sequence);
   // A further sample of a running sequence, sharing its pages. REQUIRES: parent.forks_due > 0.
   Sequence& Fork(Sequence& parent);
-  // Releases the pages and forgets the sequence.
+  // Releases the pages and forgets the sequence; those of a session that is expected back are pinned.
   void Remove(Sequence& sequence);
+
+  // Pins what is cached of the tokens, in place of the pin of that name. Returns the tokens that are pinned.
+  // Errors: kResourceExhausted, where the owner would have more than its share.
+  Result<int64_t> Pin(const PinAsked& asked);
+  bool Unpin(const std::string& name) { return cache_.Unpin(name); }
 
   std::span<const std::unique_ptr<Sequence>> waiting() const { return waiting_; }
   std::span<const std::unique_ptr<Sequence>> running() const { return running_; }
@@ -76,6 +95,9 @@ class Scheduler {
   bool Restore(Sequence& sequence);
   int64_t ChunkOf(const Sequence& prompt, int64_t most) const;
   bool WaitsForAnother(const Sequence& sequence, int64_t tokens) const;
+  Result<int64_t> PinTable(const std::string& name, const PageTable& table, int64_t tokens, PinFacts facts);
+  void PinKept(const Sequence& sequence);
+  void PinForReturn(Sequence& sequence);
   void ReleasePages(Sequence& sequence);
   void Preempt(std::unique_ptr<Sequence> sequence);
   SequenceFacts FactsOf(const Sequence& sequence) const;
@@ -84,9 +106,11 @@ class Scheduler {
 
   PageCache cache_;
   std::optional<PageArchive> archive_;
+  SessionPauses sessions_{cache_};
   std::unique_ptr<SchedulingPolicy> policy_;
   const Limits limits_;
   StepTime step_time_;
+  double now_s_ = 0;
   Sequences waiting_;  // hold no pages
   Sequences running_;  // in the policy's order
   int64_t preemptions_ = 0;

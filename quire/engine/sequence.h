@@ -23,6 +23,7 @@ struct LiveRequest {
   Request request;
   std::shared_ptr<TokenSink> sink;
   TimePoint arrival;
+  double session_s = 0;  // when its session began, on the clock of arrival
   uint64_t seed = 0;
   int64_t max_output_tokens = 0;
   std::vector<Token> stop_tokens;  // the model's, unless ignored, and the request's own
@@ -52,6 +53,7 @@ struct Sequence {
   std::optional<TextStream> text;  // absent without a tokenizer
   bool watches_stop_strings = false;
   int preemptions = 0;
+  std::string called_tool;  // that its session waits for from now on; empty: it ended otherwise
   std::optional<TimePoint> first_step, first_token, last_token;
 
   int64_t tokens_due() const { return static_cast<int64_t>(tokens.size()) - computed; }

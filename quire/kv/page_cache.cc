@@ -340,13 +340,15 @@ void PageCache::ExpectReturn(const PageTable& table, int64_t position) {
   }
 }
 
-int64_t PageCache::Pin(const std::string& name, const PageTable& table, PinFacts facts) {
-  if (table.prefix == nullptr || table.prefix->depth == 0) {
+int64_t PageCache::Pin(const std::string& name, const PageTable& table, int64_t tokens, PinFacts facts) {
+  PrefixNode* node = table.prefix;
+  while (node != nullptr && node->depth > tokens / layout_.page_tokens()) node = node->parent;
+  if (node == nullptr || node->depth == 0) {
     Unpin(name);
     return 0;
   }
-  pins_.Put(index_, name, *table.prefix, std::move(facts));
-  return table.prefix->depth * layout_.page_tokens();
+  pins_.Put(index_, name, *node, std::move(facts));
+  return node->depth * layout_.page_tokens();
 }
 
 // The table holds `node` from now on, or none.

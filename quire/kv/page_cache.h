@@ -71,9 +71,10 @@ class PageCache {
   // that stay cached longer than those of the way there. REQUIRES: the table was published up to there.
   void ExpectReturn(const PageTable& table, int64_t position);
 
-  // Pins what others can match of the table, whole pages, in place of the pin of that name. Returns the
-  // tokens that are pinned; 0: there was no page.
-  int64_t Pin(const std::string& name, const PageTable& table, PinFacts facts);
+  // Pins what others can match of the table's first `tokens`, whole pages, in place of the pin of that name.
+  // Returns the tokens that are pinned; 0: there was no page. A pin that was not asked for holds its pages
+  // back from who does not run yet: see index().held_back_pages().
+  int64_t Pin(const std::string& name, const PageTable& table, int64_t tokens, PinFacts facts);
   bool Unpin(const std::string& name) { return pins_.Remove(index_, name); }
   bool RenewPin(const std::string& name, double expiry_s) { return pins_.Renew(name, expiry_s); }
   void ExpirePins(double now_s) { pins_.Advance(index_, now_s); }

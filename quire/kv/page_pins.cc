@@ -13,7 +13,7 @@ PagePins::PagePins() : policy_(MakeRetentionPolicy(kDefaultRetention).value()) {
 
 int64_t PagePins::Put(PrefixIndex& index, const std::string& name, PrefixNode& node, PinFacts facts) {
   // Pinned before the old one goes: what they share stays in its place in the eviction order.
-  Pin pin{.node = &node, .pages = index.Pin(node), .facts = std::move(facts)};
+  Pin pin{.node = &node, .pages = index.Pin(node, !facts.asked), .facts = std::move(facts)};
   Remove(index, name);
   const int64_t pages = pin.facts.pages = std::ssize(pin.pages);
   next_expiry_s_ = std::min(next_expiry_s_, pin.facts.expiry_s);
@@ -22,7 +22,7 @@ int64_t PagePins::Put(PrefixIndex& index, const std::string& name, PrefixNode& n
 }
 
 PagePins::Pins::iterator PagePins::Erase(PrefixIndex& index, Pins::iterator pin) {
-  index.Unpin(*pin->second.node, pin->second.pages);
+  index.Unpin(*pin->second.node, !pin->second.facts.asked, pin->second.pages);
   return pins_.erase(pin);
 }
 
@@ -80,23 +80,6 @@ void PagePins::YieldPage(PrefixIndex& index, PageId page) {
 const PinFacts* PagePins::Find(const std::string& name) const {
   const auto found = pins_.find(name);
   return found == pins_.end() ? nullptr : &found->second.facts;
-}
-
-int64_t PagePins::HeldBack(const PrefixIndex& index) const {
-  std::unordered_set<PageId> held;
-  for (const auto& [name, pin] : pins_) {
-    if (pin.facts.asked) continue;
-    for (const PageId page : pin.pages) {
-      if (index.idle(page)) held.insert(page);
-    }
-  }
-  return std::ssize(held);
-}
-
-int64_t PagePins::pages() const {
-  std::unordered_set<PageId> pages;
-  for (const auto& [name, pin] : pins_) pages.insert(pin.pages.begin(), pin.pages.end());
-  return std::ssize(pages);
 }
 
 std::map<std::string, OwnerPins> PagePins::ByOwner() const {

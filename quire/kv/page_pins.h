@@ -58,10 +58,6 @@ class PagePins {
   int64_t size() const { return std::ssize(pins_); }
   const PinFacts* Find(const std::string& name) const;
   const PinCounts& counts() const { return counts_; }
-  // Pages that only predicted pins and the index hold: who is not running yet leaves them alone.
-  int64_t HeldBack(const PrefixIndex& index) const;
-  // Pages of all pins, each once.
-  int64_t pages() const;
   std::map<std::string, OwnerPins> ByOwner() const;
   // Pages of the owner's pins, each once, without that of the name.
   int64_t PagesOf(std::string_view owner, const std::string& without) const;

@@ -33,7 +33,7 @@ int64_t HitOf(PageCache& cache, std::span<const Token> tokens, std::string_view 
 int64_t PinText(PageCache& cache, const std::string& name, std::span<const Token> tokens, PinFacts facts) {
   PageTable table;
   cache.Match(table, "", tokens);
-  const int64_t pinned = cache.Pin(name, table, std::move(facts));
+  const int64_t pinned = cache.Pin(name, table, std::ssize(tokens), std::move(facts));
   cache.Release(table);
   return pinned;
 }
@@ -81,12 +81,12 @@ TEST(PagePins, WhatWasPredictedGivesWayBeforeWhatWasAskedFor) {
   PinText(cache, "asked", Text(32), Until(1));
   Leave(cache, Text(32, 1));
   PinText(cache, "predicted", Text(32, 1), Until(100, false));
-  EXPECT_EQ(cache.pins().HeldBack(cache.index()), 2);
+  EXPECT_EQ(cache.index().held_back_pages(), 2);
   PageTable table;
   ASSERT_EQ(cache.Reserve(table, 1), Verdict::kGranted);
   EXPECT_NE(cache.pins().Find("asked"), nullptr);
   EXPECT_EQ(cache.pins().Find("predicted"), nullptr);
-  EXPECT_EQ(cache.pins().HeldBack(cache.index()), 0);
+  EXPECT_EQ(cache.index().held_back_pages(), 0);
   cache.Release(table);
 }
 
@@ -118,7 +118,7 @@ TEST(PagePins, ANewOneTakesThePlaceOfTheOldOneOfItsName) {
   EXPECT_EQ(PinText(cache, "a", Text(32), Until(10)), 32);
   EXPECT_EQ(PinText(cache, "a", Text(64), Until(20)), 64);
   EXPECT_EQ(cache.pins().size(), 1);
-  EXPECT_EQ(cache.pins().pages(), 4);
+  EXPECT_EQ(cache.index().pinned_pages(), 4);
   EXPECT_EQ(PinText(cache, "a", Text(64, 1), Until(20)), 0) << "nothing is cached of it";
   EXPECT_TRUE(cache.pins().empty());
   EXPECT_EQ(PinText(cache, "a", Text(15), Until(20)), 0) << "less than a page";
@@ -132,7 +132,7 @@ TEST(PagePins, TellsWhoseTheyAre) {
   PinText(cache, "2", Text(32), Until(10, true, "anna"));
   PinText(cache, "3", Text(32), Until(10, true, "ben"));
   PinText(cache, "4", Text(32, 1), Until(10, true, "ben"));
-  EXPECT_EQ(cache.pins().pages(), 6);
+  EXPECT_EQ(cache.index().pinned_pages(), 6);
   const auto owners = cache.pins().ByOwner();
   EXPECT_EQ(owners.at("anna").pages, 4);
   EXPECT_EQ(owners.at("anna").pins, 2);
@@ -146,7 +146,7 @@ TEST(PagePins, HoldsTheWindowThatAReturnNeeds) {
   PageCache cache = MakeCache({0, 32}, 32);
   Leave(cache, Text(160));
   ASSERT_EQ(PinText(cache, "a", Text(160), Until(10)), 160);
-  EXPECT_EQ(cache.pins().pages(), 10 + 2);
+  EXPECT_EQ(cache.index().pinned_pages(), 10 + 2);
   for (int salt = 1; salt < 8; ++salt) Leave(cache, Text(64, salt));
   EXPECT_EQ(HitOf(cache, Text(160)), 160);
   EXPECT_EQ(cache.pins().counts().yielded, 0);
@@ -213,7 +213,8 @@ TEST_P(PagePinsProperty, NothingLeaksAndNothingStandsStill) {
           if (!live.empty()) {
             const size_t which = random() % live.size();
             Live& some = live[which];
-            if (random() % 2) cache.Pin(name, some.table, Until(now + random() % 50, random() % 2));
+            if (random() % 2)
+              cache.Pin(name, some.table, some.table.tokens, Until(now + random() % 50, random() % 2));
             cache.Release(some.table, "", std::span(some.text).first(some.table.tokens));
             live.erase(live.begin() + static_cast<int64_t>(which));
           }
@@ -228,8 +229,8 @@ TEST_P(PagePinsProperty, NothingLeaksAndNothingStandsStill) {
       }
       const KvUsage usage = cache.Usage();
       ASSERT_EQ(usage.free + usage.cached + usage.used, usage.total);
-      ASSERT_LE(cache.pins().HeldBack(cache.index()), cache.index().idle_pages());
-      ASSERT_LE(cache.pins().pages(), pages);
+      ASSERT_LE(cache.index().held_back_pages(), cache.index().idle_pages());
+      ASSERT_LE(cache.index().pinned_pages(), pages);
     }
     for (Live& some : live) cache.Release(some.table);
     ASSERT_EQ(cache.Usage().used, 0);
@@ -239,6 +240,8 @@ TEST_P(PagePinsProperty, NothingLeaksAndNothingStandsStill) {
     cache.Release(all);
     cache.ExpirePins(1e9);
     ASSERT_TRUE(cache.pins().empty());
+    ASSERT_EQ(cache.index().pinned_pages(), 0);
+    ASSERT_EQ(cache.index().held_back_pages(), 0);
   }
 }
 

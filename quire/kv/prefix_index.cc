@@ -165,6 +165,7 @@ void PrefixIndex::SetIdle(PageId page, bool idle) {
   facts.idle = idle;
   facts.idle_since = ++uses_;
   idle_pages_ += idle ? 1 : -1;
+  if (facts.holding_back > 0) held_back_pages_ += idle ? 1 : -1;
   if (idle && windowed(page)) order_.Insert(FactsOfPage(page));
 }
 
@@ -196,7 +197,7 @@ void PrefixIndex::Touch(PrefixNode& node) {
   Settle(&node);
 }
 
-std::vector<PageId> PrefixIndex::Pin(PrefixNode& node) {
+std::vector<PageId> PrefixIndex::Pin(PrefixNode& node, bool holds_back) {
   QUIRE_CHECK(node.tokens.size() == page_tokens_);
   Unsettle(node);
   ++node.pins;
@@ -208,7 +209,7 @@ std::vector<PageId> PrefixIndex::Pin(PrefixNode& node) {
         windows_[g] == 0 ? 0 : std::max<int64_t>(0, node.depth * page_tokens - windows_[g] + 1) / page_tokens;
     for (const PrefixNode* at = &node; at->depth > first; at = at->parent) {
       if (at->state[g] == kNoPage) continue;
-      CountPin(at->state[g], 1);
+      CountPin(at->state[g], holds_back, 1);
       pages.push_back(at->state[g]);
     }
   }
@@ -216,20 +217,25 @@ std::vector<PageId> PrefixIndex::Pin(PrefixNode& node) {
   return pages;
 }
 
-void PrefixIndex::Unpin(PrefixNode& node, std::span<const PageId> pages) {
+void PrefixIndex::Unpin(PrefixNode& node, bool holds_back, std::span<const PageId> pages) {
   QUIRE_CHECK(node.pins > 0);
   Unsettle(node);
   --node.pins;
-  for (const PageId page : pages) CountPin(page, -1);
+  for (const PageId page : pages) CountPin(page, holds_back, -1);
   Settle(&node);
 }
 
-void PrefixIndex::CountPin(PageId page, int change) {
+void PrefixIndex::CountPin(PageId page, bool holds_back, int change) {
   PageFacts& facts = facts_[page];
   const bool in_order = facts.idle && windowed(page);
   if (in_order) order_.Remove(FactsOfPage(page));
+  const bool held = facts.holding_back > 0;
+  pinned_pages_ -= static_cast<int>(facts.pins > 0);
   facts.pins += change;
-  QUIRE_CHECK(facts.node != nullptr && facts.pins >= 0);
+  pinned_pages_ += static_cast<int>(facts.pins > 0);
+  if (holds_back) facts.holding_back += change;
+  QUIRE_CHECK(facts.node != nullptr && facts.holding_back >= 0 && facts.pins >= facts.holding_back);
+  if (facts.idle) held_back_pages_ += static_cast<int>(facts.holding_back > 0) - static_cast<int>(held);
   if (in_order) order_.Insert(FactsOfPage(page));
 }
 

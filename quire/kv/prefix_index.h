@@ -79,13 +79,15 @@ class PrefixIndex {
   void LetGo(PrefixNode& node);
   void Touch(PrefixNode& node);
 
-  // What a hit at the end of the node needs is evicted after all else: its pages, which are returned.
+  // What a hit at the end of the node needs is evicted after all else: its pages, which are returned. With
+  // `holds_back` they also count as held back while they are idle.
   // REQUIRES: the node has a whole page of tokens.
-  std::vector<PageId> Pin(PrefixNode& node);
-  // REQUIRES: the node was pinned, and these are the pages that Pin returned.
-  void Unpin(PrefixNode& node, std::span<const PageId> pages);
+  std::vector<PageId> Pin(PrefixNode& node, bool holds_back);
+  // REQUIRES: the node was pinned so, and these are the pages that Pin returned.
+  void Unpin(PrefixNode& node, bool holds_back, std::span<const PageId> pages);
   bool pinned(PageId page) const { return facts_[page].pins > 0; }
-  bool idle(PageId page) const { return facts_[page].idle; }
+  int64_t pinned_pages() const { return pinned_pages_; }
+  int64_t held_back_pages() const { return held_back_pages_; }
 
   bool Holds(PageId page) const { return facts_[page].node != nullptr; }
   // The name of the state that the node's tokens leave behind.
@@ -122,7 +124,8 @@ class PrefixIndex {
     PrefixNode* node = nullptr;
     uint64_t idle_since = 0;
     uint32_t group = 0;
-    int32_t pins = 0;  // that need it
+    int32_t pins = 0;          // that need it
+    int32_t holding_back = 0;  // of them
     bool idle = false;
     bool expected = false;
   };
@@ -134,7 +137,7 @@ class PrefixIndex {
   void RemoveSubtree(PrefixNode& node, std::vector<PageId>& dropped);
   void Settle(PrefixNode* node);
   void Unsettle(PrefixNode& node);
-  void CountPin(PageId page, int change);
+  void CountPin(PageId page, bool holds_back, int change);
   bool windowed(PageId page) const { return windows_[facts_[page].group] > 0; }
   EvictionFacts FactsOfPage(PageId page) const;
   static EvictionFacts FactsOfLeaf(const PrefixNode& node);
@@ -148,6 +151,8 @@ class PrefixIndex {
   EvictionOrder order_;
   uint64_t uses_ = 0;
   int64_t idle_pages_ = 0;
+  int64_t pinned_pages_ = 0;
+  int64_t held_back_pages_ = 0;
 };
 
 }  // namespace quire

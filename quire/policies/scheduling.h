@@ -22,7 +22,7 @@ namespace quire {
 struct SequenceFacts {
   uint64_t id = 0;       // its own for as long as the engine lives, preempted or not
   double arrival_s = 0;  // on the clock of StepBudget::now_s; earlier arrivals have smaller ids
-  double program_s = 0;  // when the first request of its session arrived; its own arrival without one
+  double session_s = 0;  // when the first request of its session arrived; its own arrival without one
   int priority = 0;      // of the request; lower is more urgent
   std::string_view tenant;
   std::span<const Token> prompt;

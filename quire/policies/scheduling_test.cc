@@ -23,7 +23,7 @@ std::vector<SequenceFacts> RandomFacts(std::mt19937& random, size_t count, uint6
   for (SequenceFacts& f : facts) {
     f.id = (*next_id)++;
     f.arrival_s = static_cast<double>(f.id) * 0.5;
-    f.program_s = f.arrival_s - (random() % 2 ? 0.5 * static_cast<double>(random() % 16) : 0);
+    f.session_s = f.arrival_s - (random() % 2 ? 0.5 * static_cast<double>(random() % 16) : 0);
     f.priority = static_cast<int>(random() % 5) - 2;
     f.tenant = random() % 2 ? "a" : "b";
     f.prompt = std::span(prompt).first(1 + random() % 64);
@@ -101,7 +101,7 @@ TEST_P(SchedulingContract, NobodyStarves) {
   for (int step = 0; step < 20000 && !std::ranges::includes(done, firstcomers); ++step, now += 0.5) {
     while (waiting.size() < 8) {
       SequenceFacts f = RandomFacts(random, 1, &id)[0];
-      f.arrival_s = f.program_s = now;
+      f.arrival_s = f.session_s = now;
       f.output_tokens = 0;
       waiting.push_back(f);
     }
@@ -169,9 +169,9 @@ TEST(Fcfs, TheOldestIsFirst) {
 
 TEST(Program, WhoHasBegunGoesOnBeforeOthersBegin) {
   SequenceFacts waiting[] = {Facts(1, 0, 10), Facts(2, 0, 20), Facts(3, 0, 900)};
-  for (SequenceFacts& f : waiting) f.program_s = f.arrival_s;
-  waiting[1].program_s = 5;
-  waiting[2].program_s = 0;  // begun long ago: it counts from 900 - 600
+  for (SequenceFacts& f : waiting) f.session_s = f.arrival_s;
+  waiting[1].session_s = 5;
+  waiting[2].session_s = 0;  // begun long ago: it counts from 900 - 600
   EXPECT_THAT(MakeSchedulingPolicy("program").value()->Order(waiting, {}, {}).waiting, ElementsAre(1, 0, 2));
   EXPECT_THAT(MakeSchedulingPolicy("program:head_start_s=1000").value()->Order({}, waiting, {}).running,
               ElementsAre(2, 1, 0));

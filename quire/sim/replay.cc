@@ -1,6 +1,8 @@
 #include "quire/sim/replay.h"
 
 #include <algorithm>
+#include <chrono>
+#include <map>
 #include <numeric>
 #include <optional>
 #include <queue>
@@ -15,8 +17,6 @@
 namespace quire {
 namespace {
 
-double Now() { return Seconds(Clock::System().Now().time_since_epoch()); }
-
 struct News {
   size_t conversation = 0;
   bool over = false;  // else: the moment has come at which its client leaves
@@ -26,12 +26,12 @@ using NewsQueue = WaitingQueue<News>;  // from the engine's thread to the caller
 
 class TurnSink final : public TokenSink {
  public:
-  TurnSink(size_t conversation, double begin, int64_t leaves_after, NewsQueue& news)
-      : conversation_(conversation), begin_(begin), leaves_after_(leaves_after), news_(news) {}
+  TurnSink(size_t conversation, const Clock& clock, TimePoint begin, int64_t leaves_after, NewsQueue& news)
+      : conversation_(conversation), clock_(clock), begin_(begin), leaves_after_(leaves_after), news_(news) {}
 
   void OnPromptLogprobs(std::vector<std::optional<PositionLogprobs>>) override {}
   void OnOutput(OutputEvent event) override {
-    const double now = Now() - begin_;
+    const double now = Seconds(clock_.Now() - begin_);
     if (!event.tokens.empty()) {
       if (answer.empty()) {
         record.first_s = now;
@@ -60,7 +60,8 @@ class TurnSink final : public TokenSink {
 
  private:
   const size_t conversation_;
-  const double begin_;
+  const Clock& clock_;
+  const TimePoint begin_;
   const int64_t leaves_after_;  // 0: never
   NewsQueue& news_;
 };
@@ -68,23 +69,25 @@ class TurnSink final : public TokenSink {
 class Player {
  public:
   Player(Engine& engine, const Workload& workload, const ReplayOptions& options)
-      : engine_(engine), workload_(workload), options_(options), talks_(workload.conversations.size()) {
+      : engine_(engine),
+        workload_(workload),
+        options_(options),
+        clock_(options.clock != nullptr ? *options.clock : Clock::System()),
+        talks_(workload.conversations.size()) {
     for (const Conversation& conversation : workload.conversations) turns_ += std::ssize(conversation.turns);
   }
 
   ReplayResult Play() {
-    begin_ = Now();
+    begin_ = clock_.Now();
     const size_t first = options_.users > 0 ? options_.users : talks_.size();
     while (next_ < std::min(first, talks_.size())) StartNext();
     while (over_ < turns_) {
-      while (!due_.empty() && due_.top().first <= Now() - begin_) {
+      while (!due_.empty() && due_.top().first <= Now()) {
         const size_t conversation = due_.top().second;
         due_.pop();
         Ask(conversation);
       }
-      constexpr double kLong = 3600;
-      const double wait = due_.empty() ? kLong : due_.top().first - (Now() - begin_);
-      const auto news = news_.Take(std::max(0.0, wait));
+      const auto news = NextNews();
       if (!news) continue;
       if (news->over) {
         Finish(news->conversation);
@@ -92,11 +95,25 @@ class Player {
         engine_.Cancel(talks_[news->conversation].request);
       }
     }
-    result_.seconds = Now() - begin_;
+    result_.seconds = Now();
     return std::move(result_);
   }
 
  private:
+  double Now() const { return Seconds(clock_.Now() - begin_); }
+
+  // Nothing when it is time for the next turn.
+  std::optional<News> NextNews() {
+    constexpr double kLong = 3600;
+    const double wait = std::max(0.0, due_.empty() ? kLong : due_.top().first - Now());
+    if (options_.clock == nullptr) return news_.Take(wait);
+    const auto news = news_.Take(0);
+    if (!news && !engine_.Step()) {
+      options_.clock->Advance(std::chrono::nanoseconds(1 + static_cast<int64_t>(wait * 1e9)));
+    }
+    return news;
+  }
+
   struct Talk {
     size_t turn = 0;
     std::vector<Token> history;  // the prompt of its turn, and then the answer
@@ -107,7 +124,7 @@ class Player {
 
   void StartNext() {
     const size_t at = next_++;
-    due_.emplace(options_.users > 0 ? Now() - begin_ : workload_.conversations[at].arrival_s, at);
+    due_.emplace(options_.users > 0 ? Now() : workload_.conversations[at].arrival_s, at);
   }
 
   void Ask(size_t at) {
@@ -117,9 +134,11 @@ class Player {
     const auto history = std::ssize(talk.history);
     talk.history.insert(talk.history.end(), turn.said.begin(), turn.said.end());
     const int64_t leaves_after = conversation.leaves ? (turn.output_tokens + 1) / 2 : 0;
-    talk.sink = std::make_shared<TurnSink>(at, begin_, leaves_after, news_);
+    talk.sink = std::make_shared<TurnSink>(at, clock_, begin_, leaves_after, news_);
     TurnRecord& record = talk.sink->record;
-    record.asked_s = Now() - begin_;
+    record.asked_s = Now();
+    record.conversation = at;
+    record.last = talk.turn + 1 == conversation.turns.size();
     record.prompt_tokens = std::ssize(talk.history);
     // The last token of an answer is sampled, but nothing is computed for it.
     record.shared_tokens =
@@ -131,6 +150,8 @@ class Player {
     request.sampling.temperature = 0;
     request.sampling.max_tokens = turn.output_tokens;
     request.sampling.ignore_eos = true;
+    request.session.id = fmt::format("replay-{}", at);
+    if (!record.last) request.session.next_tool = conversation.turns[talk.turn + 1].tool;
     const auto submitted = engine_.Submit(std::move(request), talk.sink);
     if (submitted) {
       talk.request = *submitted;
@@ -155,7 +176,7 @@ class Player {
       talk.turn = conversation.turns.size();
     }
     if (talk.turn < conversation.turns.size()) {
-      due_.emplace(Now() - begin_ + workload_.think_s, at);
+      due_.emplace(Now() + conversation.turns[talk.turn].pause_s, at);
     } else {
       talk.history = {};
       if (options_.users > 0 && next_ < talks_.size()) StartNext();
@@ -166,10 +187,11 @@ class Player {
   Engine& engine_;
   const Workload& workload_;
   const ReplayOptions& options_;
+  const Clock& clock_;
   NewsQueue news_;
   std::vector<Talk> talks_;
   std::priority_queue<Due, std::vector<Due>, std::greater<>> due_;
-  double begin_ = 0;
+  TimePoint begin_;
   size_t next_ = 0;  // conversation to begin
   int64_t turns_ = 0, over_ = 0;
   ReplayResult result_;
@@ -197,8 +219,10 @@ Quantiles QuantilesOf(std::vector<double> values) {
 
 ReplaySummary Summarise(const ReplayResult& result) {
   ReplaySummary summary;
-  std::vector<double> first, gaps, whole;
+  std::vector<double> first, gaps, whole, jobs;
+  std::map<size_t, double> begun;  // by conversation
   for (const TurnRecord& turn : result.turns) {
+    const double begin = begun.try_emplace(turn.conversation, turn.asked_s).first->second;
     ++(turn.end == TurnEnd::kDone   ? summary.done
        : turn.end == TurnEnd::kLeft ? summary.left
                                     : summary.failed);
@@ -210,6 +234,7 @@ ReplaySummary Summarise(const ReplayResult& result) {
     if (turn.end != TurnEnd::kDone) continue;
     first.push_back(turn.first_s - turn.asked_s);
     whole.push_back(turn.last_s - turn.asked_s);
+    if (turn.last) jobs.push_back(turn.last_s - begin);
     gaps.insert(gaps.end(), turn.gaps_s.begin(), turn.gaps_s.end());
   }
   if (result.seconds > 0) {
@@ -219,6 +244,7 @@ ReplaySummary Summarise(const ReplayResult& result) {
   summary.first_token_s = QuantilesOf(std::move(first));
   summary.gap_s = QuantilesOf(std::move(gaps));
   summary.turn_s = QuantilesOf(std::move(whole));
+  summary.job_s = QuantilesOf(std::move(jobs));
   return summary;
 }
 

@@ -1,4 +1,5 @@
-// Lets a running engine serve a workload in real time, and writes down when every token came.
+// Lets an engine serve a workload, in real time or in that of a clock of its own, and writes down when every
+// token came.
 #ifndef QUIRE_SIM_REPLAY_H_
 #define QUIRE_SIM_REPLAY_H_
 
@@ -7,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "quire/base/clock.h"
 #include "quire/engine/engine.h"
 #include "quire/sim/workload.h"
 
@@ -16,6 +18,9 @@ struct ReplayOptions {
   // 0: conversations begin when the workload says (open loop). Else so many are held at any time, one after
   // the other (closed loop).
   int users = 0;
+  // Not null: time is this clock, which the engine and its model have too. The replay takes the engine's
+  // steps itself, and moves the clock on to the next turn when there is nothing to do.
+  ManualClock* clock = nullptr;
   std::function<void(int64_t done, int64_t all)> progress;  // in turns
 };
 
@@ -29,6 +34,8 @@ struct TurnRecord {
   int64_t cached_tokens = 0;
   int64_t shared_tokens = 0;  // what a cache without limits would have had of the prompt
   int64_t output_tokens = 0;
+  size_t conversation = 0;  // of the workload
+  bool last = false;        // of its conversation
   TurnEnd end = TurnEnd::kDone;
   std::string failure;
 };
@@ -38,7 +45,7 @@ struct ReplayResult {
   std::vector<TurnRecord> turns;  // in the order of their ends
 };
 
-// REQUIRES: the engine was started, and nobody else uses it.
+// REQUIRES: the engine was started, unless there is a clock, and nobody else uses it.
 ReplayResult Replay(Engine& engine, const Workload& workload, const ReplayOptions& options = {});
 
 struct Quantiles {
@@ -53,6 +60,8 @@ struct ReplaySummary {
   double output_tokens_per_s = 0;
   double turns_per_s = 0;
   Quantiles first_token_s, gap_s, turn_s;
+  Quantiles
+      job_s;  // of conversations that were done: from the first prompt to the last token, pauses included
 };
 ReplaySummary Summarise(const ReplayResult& result);
 

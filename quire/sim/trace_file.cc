@@ -100,6 +100,24 @@ Result<std::vector<TraceRequest>> ParseCsv(std::string_view text) {
   return requests;
 }
 
+bool IsCount(int64_t tokens) { return tokens >= 0 && tokens <= kMostTokens; }
+
+TraceTurn ReadTurn(const nlohmann::json& object) {
+  return {.pause_s = object.at("pause").get<double>() / 1000,
+          .tool = object.value("tool", ""),
+          .prompt_tokens = object.at("input_length").get<int64_t>(),
+          .output_tokens = object.at("output_length").get<int64_t>()};
+}
+
+bool IsGood(const TraceRequest& request) {
+  return IsCount(request.prompt_tokens) && IsCount(request.output_tokens) &&
+         std::abs(request.arrival_s) <= kMostSeconds &&
+         std::ranges::all_of(request.turns, [](const TraceTurn& turn) {
+           return IsCount(turn.prompt_tokens) && IsCount(turn.output_tokens) && turn.pause_s >= 0 &&
+                  turn.pause_s <= kMostSeconds;
+         });
+}
+
 Result<std::vector<TraceRequest>> ParseJsonLines(std::string_view text) {
   using nlohmann::json;
   std::vector<TraceRequest> requests;
@@ -113,14 +131,15 @@ Result<std::vector<TraceRequest>> ParseJsonLines(std::string_view text) {
       request.prompt_tokens = object.at("input_length").get<int64_t>();
       request.output_tokens = object.at("output_length").get<int64_t>();
       if (object.contains("hash_ids")) request.hash_ids = object["hash_ids"].get<std::vector<int64_t>>();
+      if (object.contains("turns")) {
+        for (const json& turn : object["turns"]) request.turns.push_back(ReadTurn(turn));
+      }
     } catch (const json::exception&) {
       return std::unexpected(AtLine(line,
                                     "no JSON object with timestamp, input_length, output_length and "
-                                    "hash_ids, as Mooncake's traces have"));
+                                    "hash_ids, as Mooncake's traces have, or turns with pause and lengths"));
     }
-    if (std::min(request.prompt_tokens, request.output_tokens) < 0 ||
-        std::max(request.prompt_tokens, request.output_tokens) > kMostTokens ||
-        !(std::abs(request.arrival_s) <= kMostSeconds)) {
+    if (!IsGood(request)) {
       return std::unexpected(AtLine(line, "a time or a number of tokens is out of range"));
     }
     requests.push_back(std::move(request));

@@ -3,7 +3,9 @@
 //
 //   CSV with a header, as of Azure's LLM inference traces (TIMESTAMP,ContextTokens,GeneratedTokens) and of
 //   BurstGPT (Timestamp,...,Request tokens,Response tokens,...); times are dates or seconds
-//   JSON lines, as of Mooncake: timestamp (ms), input_length, output_length, hash_ids
+//   JSON lines, as of Mooncake: timestamp (ms), input_length, output_length, hash_ids; and, for conversations
+//   and agents, turns: what follows, each with input_length, output_length, pause (ms after the answer before
+//   it) and tool, the name of the one that ran in the pause
 #ifndef QUIRE_SIM_TRACE_FILE_H_
 #define QUIRE_SIM_TRACE_FILE_H_
 
@@ -16,12 +18,21 @@
 
 namespace quire {
 
+// A later turn of a conversation.
+struct TraceTurn {
+  double pause_s = 0;         // after the answer before it
+  std::string tool;           // that ran meanwhile; empty: somebody thought
+  int64_t prompt_tokens = 0;  // that are new
+  int64_t output_tokens = 0;
+};
+
 struct TraceRequest {
   double arrival_s = 0;  // after the first one
   int64_t prompt_tokens = 0;
   int64_t output_tokens = 0;  // 0: it failed, or its client went away
   // What the prompt consists of, kHashTokens tokens each: equal ids are equal text. Empty: not known.
-  std::vector<int64_t> hash_ids;
+  std::vector<int64_t> hash_ids = {};
+  std::vector<TraceTurn> turns = {};  // that follow
 };
 inline constexpr int64_t kHashTokens = 512;
 

@@ -49,6 +49,25 @@ TEST(TraceFile, ReadsMooncake) {
   EXPECT_EQ((*trace)[1].arrival_s, 2.5);
 }
 
+TEST(TraceFile, ReadsTheTurnsOfAgents) {
+  const auto trace =
+      ParseTrace(R"({"timestamp": 0, "input_length": 100, "output_length": 20, "turns": )"
+                 R"([{"input_length": 30, "output_length": 10, "pause": 1500, "tool": "search"},)"
+                 R"( {"input_length": 5, "output_length": 6, "pause": 0}]})");
+  ASSERT_TRUE(trace.has_value()) << trace.error().message;
+  ASSERT_EQ(trace->at(0).turns.size(), 2u);
+  EXPECT_EQ(trace->at(0).turns[0].pause_s, 1.5);
+  EXPECT_EQ(trace->at(0).turns[0].tool, "search");
+  EXPECT_EQ(trace->at(0).turns[1].output_tokens, 6);
+  EXPECT_EQ(trace->at(0).turns[1].tool, "");
+  for (const char* turns : {"[{}]", "[1]", R"([{"input_length": -1, "output_length": 1, "pause": 1}])",
+                            R"([{"input_length": 1, "output_length": 1, "pause": -1}])",
+                            R"([{"input_length": 1, "output_length": 1, "pause": 1, "tool": 5}])"}) {
+    const std::string line = R"({"timestamp": 0, "input_length": 1, "output_length": 1, "turns": )";
+    EXPECT_FALSE(ParseTrace(line + turns + "}").has_value()) << turns;
+  }
+}
+
 TEST(TraceFile, SaysWhatIsWrongAndWhere) {
   const std::string header = "TIMESTAMP,ContextTokens,GeneratedTokens\n";
   for (const auto& [text, part] :

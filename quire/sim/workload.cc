@@ -99,10 +99,19 @@ bool Cut(Conversation& conversation, int64_t context) {
   return false;
 }
 
+// The turns after the first: those of the trace, or more of its kind.
+std::vector<TraceTurn> Later(const TraceRequest& request, const WorkloadOptions& options) {
+  if (!request.turns.empty()) return request.turns;
+  return std::vector<TraceTurn>(options.turns - 1, {.pause_s = options.think_s,
+                                                    .tool = "",
+                                                    .prompt_tokens = request.prompt_tokens,
+                                                    .output_tokens = request.output_tokens});
+}
+
 }  // namespace
 
 Workload MakeWorkload(std::span<const TraceRequest> trace, const WorkloadOptions& options) {
-  Workload workload{.conversations = {}, .think_s = options.think_s / options.speed};
+  Workload workload;
   Numbers numbers(options.seed);
   Texts texts(options);
   const double mean_gap =
@@ -118,9 +127,12 @@ Workload MakeWorkload(std::span<const TraceRequest> trace, const WorkloadOptions
     }
     conversation.leaves = request.output_tokens == 0 || numbers.Uniform() < options.cancel_share;
     conversation.turns.push_back(texts.FirstTurn(request, numbers.Next()));
-    for (int i = 1; i < options.turns; ++i) {
-      Turn next{.said = {}, .output_tokens = conversation.turns[0].output_tokens};
-      AppendText(numbers.Next(), std::ssize(conversation.turns[0].said), options.vocab, next.said);
+    for (const TraceTurn& turn : Later(request, options)) {
+      Turn next{.pause_s = turn.pause_s / options.speed,
+                .tool = turn.tool,
+                .said = {},
+                .output_tokens = Scaled(turn.output_tokens, options.length_scale)};
+      AppendText(numbers.Next(), Scaled(turn.prompt_tokens, options.length_scale), options.vocab, next.said);
       conversation.turns.push_back(std::move(next));
     }
     workload.cut += Cut(conversation, options.context);

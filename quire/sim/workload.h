@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "quire/base/token.h"
@@ -18,7 +19,7 @@ struct WorkloadOptions {
   // Above 0: arrivals at the trace's mean rate, but with gaps of a Gamma distribution that has this
   // coefficient of variation, as BurstGPT (Wang et al., 2024, 3.2) found them; 1 is a Poisson process.
   double burst_cv = 0;
-  int turns = 1;            // of a conversation that every request of the trace begins
+  int turns = 1;            // of a conversation that every request begins, where the trace has none
   double think_s = 0;       // between an answer and the next turn, divided by speed as well
   double cancel_share = 0;  // of the conversations whose client leaves in the middle of an answer
   int64_t context = 0;      // longest prompt and output of the model; what exceeds it is cut
@@ -27,6 +28,8 @@ struct WorkloadOptions {
 };
 
 struct Turn {
+  double pause_s = 0;       // after the answer before it
+  std::string tool;         // that ran meanwhile; empty: somebody thought
   std::vector<Token> said;  // behind all that was said and answered before
   int64_t output_tokens = 0;
   int64_t shared_tokens = 0;  // of the prompt: an earlier prompt of the trace began with them
@@ -40,8 +43,7 @@ struct Conversation {
 
 struct Workload {
   std::vector<Conversation> conversations;  // by arrival
-  double think_s = 0;
-  int64_t cut = 0;  // conversations that did not fit the context whole
+  int64_t cut = 0;                          // conversations that did not fit the context whole
 };
 
 // The same workload for equal arguments, whatever the machine. REQUIRES: context and vocab of a model; the

@@ -19,17 +19,33 @@ int64_t Agreement(const std::vector<Token>& a, const std::vector<Token>& b) {
 }
 
 TEST(Workload, ScalesLengthsAndArrivals) {
-  const Workload workload = MakeWorkload(
-      Steady(3, 4), {.length_scale = 0.5, .speed = 2, .think_s = 3, .context = 1000, .vocab = 50});
+  const Workload workload =
+      MakeWorkload(Steady(3, 4),
+                   {.length_scale = 0.5, .speed = 2, .turns = 2, .think_s = 3, .context = 1000, .vocab = 50});
   ASSERT_EQ(workload.conversations.size(), 3u);
   EXPECT_EQ(workload.conversations[2].arrival_s, 4);
-  EXPECT_EQ(workload.think_s, 1.5);
+  EXPECT_EQ(workload.conversations[2].turns.at(1).pause_s, 1.5);
   const Turn& turn = workload.conversations[2].turns.at(0);
   EXPECT_EQ(turn.said.size(), 50u);
   EXPECT_EQ(turn.output_tokens, 10);
   EXPECT_LT(*std::ranges::max_element(turn.said), 50);
   EXPECT_LT(Agreement(turn.said, workload.conversations[1].turns[0].said), 5) << "texts of their own";
   EXPECT_EQ(workload.cut, 0);
+}
+
+TEST(Workload, TurnsOfTheTraceComeBeforeThoseThatAreAskedFor) {
+  std::vector<TraceRequest> trace = Steady(2, 4);
+  trace[1].turns = {{3, "search", 40, 20}, {5, "", 60, 30}};
+  const Workload workload =
+      MakeWorkload(trace, {.length_scale = 0.5, .speed = 2, .turns = 2, .context = 1000, .vocab = 50});
+  EXPECT_EQ(workload.conversations[0].turns.size(), 2u);
+  const std::vector<Turn>& turns = workload.conversations[1].turns;
+  ASSERT_EQ(turns.size(), 3u);
+  EXPECT_EQ(turns[1].pause_s, 1.5);
+  EXPECT_EQ(turns[1].tool, "search");
+  EXPECT_EQ(turns[1].said.size(), 20u);
+  EXPECT_EQ(turns[1].output_tokens, 10);
+  EXPECT_EQ(turns[2].tool, "");
 }
 
 TEST(Workload, EqualHashesAreEqualText) {

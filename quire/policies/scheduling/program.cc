@@ -1,6 +1,6 @@
 // What:   first come, first served by program: a request is as old as the first request of its session.
 // Source: program-level FCFS of Continuum (Li et al., 2025) and Autellix (Luo et al., 2025).
-// Facts:  program_s, arrival_s, id. Cost: one sort a step.
+// Facts:  session_s, arrival_s, id. Cost: one sort a step.
 // Good:   agents of many short requests: who has begun is finished before others begin.
 // Loses:  a newcomer waits behind every request of older programs; the head start is therefore bounded.
 #include <algorithm>
@@ -18,7 +18,7 @@ class Program final : public SchedulingPolicy {
   StepOrder Order(std::span<const SequenceFacts> waiting, std::span<const SequenceFacts> running,
                   const StepBudget&) override {
     const auto key = [&](const SequenceFacts& f) {
-      return std::pair(std::max(f.program_s, f.arrival_s - head_start_s_), f.id);
+      return std::pair(std::max(f.session_s, f.arrival_s - head_start_s_), f.id);
     };
     return {.waiting = SortedBy(waiting, key), .running = SortedBy(running, key), .give_way = {}};
   }
