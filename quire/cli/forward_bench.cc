@@ -29,8 +29,6 @@ Spread SpreadOf(std::vector<double> values) {
 Result<ForwardBench> ForwardBench::Create(LanguageModel& model, const std::vector<BenchCase>& cases,
                                           int64_t step_tokens) {
   const KvLayout& layout = model.kv_layout();
-  QUIRE_ASSIGN(PagePool probe, PagePool::Create(layout.page_bytes(), layout.page_bytes()));
-  const PageCache counter(layout, std::move(probe));
   int64_t pages = 1;
   for (const BenchCase& what : cases) {
     if (what.longest() > model.info().context_length) {
@@ -38,7 +36,7 @@ Result<ForwardBench> ForwardBench::Create(LanguageModel& model, const std::vecto
                   "{} needs {} tokens and the model has a context of {}; measure less", what.Name(),
                   what.longest(), model.info().context_length);
     }
-    pages = std::max(pages, what.batch * counter.PagesFor(what.longest(), step_tokens));
+    pages = std::max(pages, what.batch * layout.PagesFor(what.longest(), step_tokens));
   }
   const uint64_t bytes = static_cast<uint64_t>(pages) * layout.page_bytes();
   if (bytes > AvailableMemoryBytes()) {

@@ -2,8 +2,8 @@
 
 #include <algorithm>
 
-#include "quire/kv/page_cache.h"
 #include "quire/model/config.h"
+#include "quire/model/transformer.h"
 #include "quire/text/chat_template.h"
 #include "quire/text/tokenizer.h"
 
@@ -62,14 +62,8 @@ void AddTensors(const ModelFiles& files, ModelReport& report) {
 }
 
 void AddNeeds(const ModelConfig& config, const ReportOptions& options, ModelReport& report) {
-  std::vector<LayerKv> layers;
-  for (const LayerConfig& layer : config.layers) layers.push_back({layer.window});
-  const KvLayout layout(layers, static_cast<int>(config.kv_heads), static_cast<int>(config.head_dim),
-                        options.kv_type, options.page_tokens);
+  const KvLayout layout = KvLayoutOf(config, options.kv_type, options.page_tokens);
   report.kv_bytes_per_token = static_cast<int64_t>(layout.BytesPerToken());
-  auto pool = PagePool::Create(layout.page_bytes(), layout.page_bytes());
-  if (!pool) return;
-  const PageCache cache(layout, *std::move(pool));
   constexpr int64_t kChunk = 512;
   for (int64_t sequences : options.sequences) {
     for (int64_t tokens : options.tokens) {
@@ -77,7 +71,7 @@ void AddNeeds(const ModelConfig& config, const ReportOptions& options, ModelRepo
       if (tokens > config.context_length) continue;
       const KvNeed need{
           sequences, tokens,
-          sequences * cache.PagesFor(tokens, kChunk) * static_cast<int64_t>(layout.page_bytes())};
+          sequences * layout.PagesFor(tokens, kChunk) * static_cast<int64_t>(layout.page_bytes())};
       const auto same = [&](const KvNeed& n) { return n.sequences == sequences && n.tokens == tokens; };
       if (std::ranges::none_of(report.needs, same)) report.needs.push_back(need);
     }

@@ -59,6 +59,10 @@ class KvLayout {
   // The first page of the group that a query at `position` sees.
   int64_t FirstVisiblePage(size_t group, int64_t position) const;
 
+  // Pages a fresh sequence of `tokens` tokens needs at its largest moment, when prompts are computed in
+  // chunks of at most `chunk_tokens`.
+  int64_t PagesFor(int64_t tokens, int64_t chunk_tokens) const;
+
   // Bytes of KV one token takes when every group keeps it.
   size_t BytesPerToken() const { return page_bytes_ * groups_.size() / page_tokens_; }
 

@@ -183,21 +183,6 @@ void PageCache::Release(PageTable& table) {
   table = PageTable{};
 }
 
-int64_t PageCache::PagesFor(int64_t tokens, int64_t chunk_tokens) const {
-  int64_t pages = 0;
-  for (const LayerGroup& group : layout_.groups()) {
-    int64_t in_group = PageCount(tokens);
-    if (group.window > 0) {
-      // While a chunk is computed, its first token's window and the whole chunk are there. That many
-      // positions lie in one page more than they fill when they start at the end of one.
-      const int64_t positions = group.window - 1 + std::min(chunk_tokens, tokens);
-      in_group = std::min(in_group, PageCount(positions - 1) + 1);
-    }
-    pages += in_group;
-  }
-  return pages;
-}
-
 KvUsage PageCache::Usage() const {
   const auto page_bytes = static_cast<int64_t>(pool_.page_bytes());
   return {.total = pool_.pages() * page_bytes,

@@ -96,9 +96,9 @@ class PageCache {
   void Release(PageTable& table);
   void Release(PageTable& table, std::string_view salt, std::span<const Token> tokens);
 
-  // Pages a fresh sequence of `tokens` tokens needs at its largest moment, when prompts are computed in
-  // chunks of at most `chunk_tokens`.
-  int64_t PagesFor(int64_t tokens, int64_t chunk_tokens) const;
+  int64_t PagesFor(int64_t tokens, int64_t chunk_tokens) const {
+    return layout_.PagesFor(tokens, chunk_tokens);
+  }
 
   // Pages that Reserve(table, tokens) would take of the available ones.
   int64_t PagesToReserve(const PageTable& table, int64_t tokens) const;

@@ -5,11 +5,6 @@
 namespace quire {
 namespace {
 
-// Query rows of a block, over the heads that share a KV head: enough to use each key and value read many
-// times, few enough that a prompt gives many tasks.
-constexpr int64_t kBlockRows = 128;
-constexpr int64_t kTasksPerThread = 4;
-
 template <typename T>
 void GrowTo(std::vector<T>& vector, size_t size) {
   if (vector.size() < size) vector.resize(size);
@@ -36,8 +31,8 @@ PagedAttention::PagedAttention(const KernelTable& kernels, ThreadPool& pool, con
 void PagedAttention::Prepare(const StepPlan& plan) {
   step_ = &plan;
   const int64_t kv_heads = layout_.kv_heads();
-  const int64_t block_tokens = std::max<int64_t>(1, kBlockRows / heads_per_kv_);
-  const int64_t enough_blocks = kTasksPerThread * pool_.threads() / kv_heads;
+  const int64_t block_tokens = AttentionBlockTokens(heads_per_kv_);
+  const int64_t enough_blocks = EnoughAttentionBlocks(pool_.threads(), kv_heads);
   int64_t shared = 0, own = 0;
   size_t counters = 0, pages = 0;
   for (AttentionPlan& p : plans_) {

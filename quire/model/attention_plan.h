@@ -34,6 +34,19 @@ struct PositionRange {
   }
 };
 
+// Tokens of a block: query rows, over the heads that share a KV head, enough to use each key and value read
+// many times, few enough that a prompt gives many tasks.
+inline int64_t AttentionBlockTokens(int64_t heads_per_kv) {
+  constexpr int64_t kBlockRows = 128;
+  return std::max<int64_t>(1, kBlockRows / heads_per_kv);
+}
+
+// Blocks that keep all threads busy without cutting them at splits.
+inline int64_t EnoughAttentionBlocks(int threads, int64_t kv_heads) {
+  constexpr int64_t kTasksPerThread = 4;
+  return kTasksPerThread * threads / kv_heads;
+}
+
 // What a query at `position` sees. A window of 0 is none.
 inline PositionRange VisibleRange(int64_t position, int64_t window) {
   return {window == 0 ? 0 : std::max<int64_t>(0, position + 1 - window), position + 1};

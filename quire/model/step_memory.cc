@@ -1,68 +1,105 @@
 #include "quire/model/step_memory.h"
 
+#include <utility>
+
+// Invariant: a buffer may be used only during the operations that Lay names for it; between them its bytes
+// are others'. What one layer leaves for the next is live to the end of the layer and from its beginning.
+
 namespace quire {
 namespace {
 
-// Hands out consecutive pieces of a buffer; without one it only counts.
+// What a forward pass does, as bits. All but the first and the last repeat for every layer.
+enum Operation : uint32_t {
+  kEmbed = 1 << 0,
+  kProject = 1 << 1,
+  kRotate = 1 << 2,
+  kAttend = 1 << 3,
+  kOutput = 1 << 4,  // quantizes what attention gave, and multiplies it
+  kNormAttention = 1 << 5,
+  kGateUp = 1 << 6,
+  kDown = 1 << 7,
+  kNormFfn = 1 << 8,
+  kLogits = 1 << 9
+};
+constexpr uint32_t kAllLayers =
+    kEmbed | kProject | kRotate | kAttend | kOutput | kNormAttention | kGateUp | kDown | kNormFfn;
+
+// Hands out the pieces of the arena in the order in which they are asked for; without one it only notes the
+// needs.
 class Carver {
  public:
-  explicit Carver(std::byte* base) : base_(base) {}
+  Carver() = default;
+  Carver(const BufferPlan& plan, std::byte* base) : plan_(&plan), base_(base) {}
 
   template <typename T>
-  T* Take(int64_t n) {
-    constexpr size_t kAlignment = 64;
-    const size_t at = used_;
-    used_ += (static_cast<size_t>(n) * sizeof(T) + kAlignment - 1) / kAlignment * kAlignment;
-    return base_ == nullptr ? nullptr : reinterpret_cast<T*>(base_ + at);
+  T* Take(int64_t n, uint32_t live) {
+    if (base_ != nullptr) return reinterpret_cast<T*>(base_ + plan_->offsets[next_++]);
+    needs_.push_back({static_cast<size_t>(n) * sizeof(T), live});
+    return nullptr;
   }
 
-  Activations TakeActivations(int64_t rows, int64_t cols) {
-    Activations x{.rows = rows, .cols = cols, .values = Take<float>(rows * cols), .int8 = {}};
+  // The floats and their int8 form.
+  Activations TakeActivations(int64_t rows, int64_t cols, uint32_t live, uint32_t int8_live) {
+    Activations x{.rows = rows, .cols = cols, .values = Take<float>(rows * cols, live), .int8 = {}};
     // Weights that want int8 have whole groups of columns.
     if (cols % kActivationGroup == 0) {
       x.int8 = {.rows = rows,
                 .cols = cols,
-                .values = Take<int8_t>(rows * cols),
-                .scales = Take<float>(rows * cols / kActivationGroup),
-                .sums = Take<int32_t>(rows * cols / 16)};
+                .values = Take<int8_t>(rows * cols, int8_live),
+                .scales = Take<float>(rows * cols / kActivationGroup, int8_live),
+                .sums = Take<int32_t>(rows * cols / 16, int8_live)};
     }
     return x;
   }
 
-  size_t used() const { return used_; }
+  std::vector<BufferNeed> needs() && { return std::move(needs_); }
 
  private:
-  std::byte* base_;
-  size_t used_ = 0;
+  const BufferPlan* plan_ = nullptr;
+  std::byte* base_ = nullptr;
+  size_t next_ = 0;
+  std::vector<BufferNeed> needs_;
 };
 
-size_t Carve(const ModelConfig& config, int64_t rows, std::byte* base, StepMemory& memory) {
-  Carver carver(base);
-  memory.residual = carver.Take<float>(rows * config.hidden);
-  memory.normed = carver.TakeActivations(rows, config.hidden);
-  memory.qkv = carver.Take<float>(rows * (config.q_dim() + 2 * config.kv_dim()));
-  memory.attended = carver.TakeActivations(rows, config.q_dim());
-  memory.added = carver.Take<float>(rows * config.hidden);
-  memory.gated = carver.TakeActivations(rows, config.ffn);
-  memory.up = carver.Take<float>(rows * config.ffn);
-  memory.head = carver.TakeActivations(2 * kLogitsRows, config.hidden);
-  memory.logits = carver.Take<float>(2 * kLogitsRows * config.vocab);
+void Lay(const ModelConfig& config, int64_t rows, Carver& carver, StepMemory& memory) {
+  constexpr uint32_t kNormed = kEmbed | kProject | kNormAttention | kGateUp | kNormFfn | kLogits;
+  memory.residual = carver.Take<float>(rows * config.hidden, kAllLayers);
+  memory.normed = carver.TakeActivations(rows, config.hidden, kNormed, kNormed);
+  memory.qkv =
+      carver.Take<float>(rows * (config.q_dim() + 2 * config.kv_dim()), kProject | kRotate | kAttend);
+  memory.attended = carver.TakeActivations(rows, config.q_dim(), kAttend | kOutput, kOutput);
+  memory.added = carver.Take<float>(rows * config.hidden, kOutput | kNormAttention | kDown | kNormFfn);
+  memory.gated = carver.TakeActivations(rows, config.ffn, kGateUp | kDown, kGateUp | kDown);
+  memory.up = carver.Take<float>(rows * config.ffn, kGateUp);
+  memory.head = carver.TakeActivations(2 * kLogitsRows, config.hidden, kLogits, kLogits);
+  memory.logits = carver.Take<float>(kLogitsRows * config.vocab, kLogits);
   for (const auto& [angles, rope] :
        {std::pair(&memory.angles, &config.rope), std::pair(&memory.local_angles, &config.local_rope)}) {
     angles->pairs = rope->rotary_dim / 2;
-    angles->cos = carver.Take<float>(rows * angles->pairs);
-    angles->sin = carver.Take<float>(rows * angles->pairs);
+    angles->cos = carver.Take<float>(rows * angles->pairs, kAllLayers);
+    angles->sin = carver.Take<float>(rows * angles->pairs, kAllLayers);
   }
-  return carver.used();
 }
 
 }  // namespace
 
-Result<StepMemory> StepMemory::Allocate(const ModelConfig& config, int64_t rows) {
+std::vector<BufferNeed> StepMemory::Needs(const ModelConfig& config, int64_t rows) {
+  Carver carver;
   StepMemory memory;
-  const size_t bytes = Carve(config, rows, nullptr, memory);
-  QUIRE_ASSIGN(memory.buffer_, AlignedBuffer::Allocate(bytes));
-  Carve(config, rows, memory.buffer_.data(), memory);
+  Lay(config, rows, carver, memory);
+  return std::move(carver).needs();
+}
+
+int64_t StepMemory::Bytes(const ModelConfig& config, int64_t rows) {
+  return static_cast<int64_t>(PlanBuffers(Needs(config, rows)).bytes);
+}
+
+Result<StepMemory> StepMemory::Allocate(const ModelConfig& config, int64_t rows) {
+  const BufferPlan plan = PlanBuffers(Needs(config, rows));
+  StepMemory memory;
+  QUIRE_ASSIGN(memory.buffer_, AlignedBuffer::Allocate(plan.bytes));
+  Carver carver(plan, memory.buffer_.data());
+  Lay(config, rows, carver, memory);
   return memory;
 }
 

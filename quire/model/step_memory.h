@@ -1,11 +1,14 @@
 // The activations of one step: laid out once for the largest step, so that a forward pass allocates nothing.
+// Buffers that no operation needs at the same time share bytes (buffer_plan.h).
 #ifndef QUIRE_MODEL_STEP_MEMORY_H_
 #define QUIRE_MODEL_STEP_MEMORY_H_
 
 #include <cstdint>
+#include <vector>
 
 #include "quire/base/aligned_buffer.h"
 #include "quire/base/result.h"
+#include "quire/model/buffer_plan.h"
 #include "quire/model/config.h"
 #include "quire/model/linear.h"
 
@@ -29,11 +32,16 @@ struct StepMemory {
   Activations gated;          // [rows, ffn]
   float* up = nullptr;        // [rows, ffn]
   Activations head;           // [2 * kLogitsRows, hidden]: what the output matrix is multiplied with
-  float* logits = nullptr;    // [2 * kLogitsRows, vocab]
+  float* logits = nullptr;    // [kLogitsRows, vocab]
   RopeAngles angles, local_angles;
 
   // Errors: kResourceExhausted.
   static Result<StepMemory> Allocate(const ModelConfig& config, int64_t rows);
+  // What Allocate would take.
+  static int64_t Bytes(const ModelConfig& config, int64_t rows);
+  // The buffers that are planned, with what they are needed for.
+  static std::vector<BufferNeed> Needs(const ModelConfig& config, int64_t rows);
+
   int64_t bytes() const { return static_cast<int64_t>(buffer_.bytes()); }
 
  private:

@@ -30,6 +30,10 @@
 namespace quire {
 namespace {
 
+// Panels of the output matrix whose two products are added while they are in the cache.
+constexpr int64_t kHeadPanels = 16;
+constexpr int64_t kHeadScratchFloats = 2 * kLogitsRows * kHeadPanels * kPanelRows;
+
 struct StepRow {
   Token token = 0;
   int sequence = 0;
@@ -56,6 +60,8 @@ class Transformer final : public LanguageModel {
   void AddAndNorm(const float* post_norm, const float* next_norm, bool next_wants_int8);
   void NormRow(int64_t row, const float* norm, bool wants_int8);
   Activations HeadRows(int64_t begin, int64_t count);
+  void MultiplyHead(const Activations& x, int64_t count, int64_t panel_begin, int64_t panel_end,
+                    float* scratch);
   void Logits(const LogitsSink& sink);
 
   int64_t rows() const { return std::ssize(rows_); }
@@ -76,6 +82,7 @@ class Transformer final : public LanguageModel {
   const StepMemory memory_;
   const RopeFrequencies rope_, local_rope_;
   PagedAttention attention_;
+  std::vector<float> head_scratch_;  // kHeadScratchFloats a worker
   ModelInfo info_;
 
   // Of the current step.
@@ -105,7 +112,8 @@ Transformer::Transformer(std::shared_ptr<const ModelFiles> files, ModelConfig co
       memory_(std::move(memory)),
       rope_(MakeRopeFrequencies(config_.rope, ServedContext(config_, options))),
       local_rope_(MakeRopeFrequencies(config_.local_rope, ServedContext(config_, options))),
-      attention_(kernels, pool, layout_, config_.heads, AttentionParamsOf(config_), options.exact) {
+      attention_(kernels, pool, layout_, config_.heads, AttentionParamsOf(config_), options.exact),
+      head_scratch_(pool.threads() * kHeadScratchFloats) {
   info_ = {.name = config_.name,
            .architecture = config_.architecture,
            .vocab_size = static_cast<int>(config_.vocab),
@@ -320,16 +328,41 @@ Activations Transformer::HeadRows(int64_t begin, int64_t count) {
   return both;
 }
 
+// The logits of panels [panel_begin, panel_end), at most kHeadPanels, of all rows.
+void Transformer::MultiplyHead(const Activations& x, int64_t count, int64_t panel_begin, int64_t panel_end,
+                               float* scratch) {
+  const PackedMatrix& all = weights_.output.matrix;
+  const int64_t begin = panel_begin * kPanelRows, n = std::min(panel_end * kPanelRows, all.rows) - begin;
+  const std::byte* data = all.data + panel_begin * PanelBytes(all.type, all.cols);
+  Linear part = weights_.output;
+  part.matrix = {.type = all.type, .rows = n, .cols = all.cols, .data = data};
+  part.bias = nullptr;
+  const bool twice = x.rows > count;
+  float* logits = memory_.logits + begin;
+  const Product product{&part, twice ? scratch : logits, twice ? n : config_.vocab};
+  MultiplyPanels(kernels_, product, x, 0, panel_end - panel_begin);
+  for (int64_t r = 0; r < count; ++r, logits += config_.vocab) {
+    if (twice) {
+      std::copy_n(scratch + r * n, n, logits);
+      kernels_.add(logits, scratch + (count + r) * n, n);
+    }
+    if (weights_.output.bias != nullptr) kernels_.add(logits, weights_.output.bias + begin, n);
+    if (config_.logit_softcap != 0) kernels_.softcap(logits, config_.logit_softcap, n);
+  }
+}
+
 void Transformer::Logits(const LogitsSink& sink) {
-  const Product product{&weights_.output, memory_.logits, config_.vocab};
+  const int64_t panels = weights_.output.matrix.panels();
   for (int64_t begin = 0; begin < rows(); begin += kLogitsRows) {
     const int64_t count = std::min(kLogitsRows, rows() - begin);
     const Activations x = HeadRows(begin, count);
-    MultiplyAll(kernels_, pool_, {&product, 1}, x);
-    pool_.Run(count, [&](int64_t r, int) {
-      float* logits = memory_.logits + r * config_.vocab;
-      if (x.rows > count) kernels_.add(logits, logits + count * config_.vocab, config_.vocab);
-      if (config_.logit_softcap != 0) kernels_.softcap(logits, config_.logit_softcap, config_.vocab);
+    const int64_t tasks = TasksFor(panels, count, pool_.threads());
+    pool_.Run(tasks, [&](int64_t task, int worker) {
+      const int64_t end = panels * (task + 1) / tasks;
+      for (int64_t panel = panels * task / tasks; panel < end; panel += kHeadPanels) {
+        MultiplyHead(x, count, panel, std::min(panel + kHeadPanels, end),
+                     head_scratch_.data() + worker * kHeadScratchFloats);
+      }
     });
     logits_rows_.clear();
     for (int64_t r = 0; r < count; ++r) {
@@ -341,14 +374,14 @@ void Transformer::Logits(const LogitsSink& sink) {
   }
 }
 
-KvLayout LayoutOf(const ModelConfig& config, const ModelOptions& options) {
+}  // namespace
+
+KvLayout KvLayoutOf(const ModelConfig& config, DType kv_type, int page_tokens) {
   std::vector<LayerKv> layers;
   for (const LayerConfig& layer : config.layers) layers.push_back({.window = layer.window});
-  return KvLayout(layers, static_cast<int>(config.kv_heads), static_cast<int>(config.head_dim),
-                  options.kv_type, options.page_tokens);
+  return KvLayout(layers, static_cast<int>(config.kv_heads), static_cast<int>(config.head_dim), kv_type,
+                  page_tokens);
 }
-
-}  // namespace
 
 Result<std::unique_ptr<LanguageModel>> LoadTransformer(std::shared_ptr<const ModelFiles> files,
                                                        const ModelOptions& options,
@@ -356,7 +389,7 @@ Result<std::unique_ptr<LanguageModel>> LoadTransformer(std::shared_ptr<const Mod
   QUIRE_ASSIGN(ModelConfig config, ReadModelConfig(*files));
   QUIRE_ASSIGN(Weights weights, LoadWeights(*files, config, options.exact, kernels, pool, options.progress));
   QUIRE_ASSIGN(StepMemory memory, StepMemory::Allocate(config, options.max_step_tokens));
-  KvLayout layout = LayoutOf(config, options);
+  KvLayout layout = KvLayoutOf(config, options.kv_type, options.page_tokens);
   return std::make_unique<Transformer>(std::move(files), std::move(config), std::move(weights),
                                        std::move(layout), std::move(memory), options, kernels, pool);
 }

@@ -10,6 +10,8 @@
 #include "quire/base/thread_pool.h"
 #include "quire/files/model_files.h"
 #include "quire/kernels/kernels.h"
+#include "quire/kv/kv_layout.h"
+#include "quire/model/config.h"
 #include "quire/model/language_model.h"
 
 namespace quire {
@@ -29,6 +31,9 @@ struct ModelOptions {
   // Called while weights are packed, with the share done in [0, 1].
   std::function<void(double)> progress = {};
 };
+
+// Where the keys and values of a model's tokens lie.
+KvLayout KvLayoutOf(const ModelConfig& config, DType kv_type, int page_tokens);
 
 // Errors: kUnsupported for an unknown architecture (listing the known ones), kCorrupt for missing or
 // misshapen tensors (naming them), kResourceExhausted for memory. `pool`, `kernels` outlive the model;

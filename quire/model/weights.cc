@@ -43,12 +43,13 @@ class WeightLoader {
   WeightLoader(const ModelFiles& files, const ModelConfig& config, bool exact)
       : files_(files), config_(config), exact_(exact) {}
 
-  Status PlanEmbedding(Weights& weights);
-  Status PlanLayer(int64_t layer, LayerWeights& weights);
+  Status Plan(Weights& weights);
   Status Pack(Weights& weights, const KernelTable& kernels, ThreadPool& pool,
               const std::function<void(double)>& progress);
 
  private:
+  Status PlanEmbedding(Weights& weights);
+  Status PlanLayer(int64_t layer, LayerWeights& weights);
   struct Rows {
     Linear* linear;
     int64_t rows;
@@ -181,13 +182,21 @@ Status WeightLoader::PlanLayer(int64_t layer, LayerWeights& weights) {
   return norm(names.post_ffn_norm, hidden, weights.post_ffn_norm);
 }
 
+Status WeightLoader::Plan(Weights& weights) {
+  QUIRE_TRY(PlanEmbedding(weights));
+  weights.layers.resize(config_.layers.size());
+  for (size_t i = 0; i < weights.layers.size(); ++i) {
+    QUIRE_TRY(PlanLayer(static_cast<int64_t>(i), weights.layers[i]));
+  }
+  weights.parameters = parameters_;
+  weights.bytes = static_cast<int64_t>(packed_bytes_ + float_bytes_);
+  return {};
+}
+
 Status WeightLoader::Pack(Weights& weights, const KernelTable& kernels, ThreadPool& pool,
                           const std::function<void(double)>& progress) {
   QUIRE_ASSIGN(weights.packed, AlignedBuffer::Allocate(packed_bytes_));
   QUIRE_ASSIGN(weights.floats, AlignedBuffer::Allocate(float_bytes_));
-  weights.parameters = parameters_;
-  weights.bytes = static_cast<int64_t>(packed_bytes_ + float_bytes_);
-
   for (const VectorJob& job : vectors_) {
     float* to = reinterpret_cast<float*>(weights.floats.data() + job.offset);
     kernels.dequantize(job.source.type, job.source.data.data() + RowBytes(job.source.type, job.first), to,
@@ -229,17 +238,20 @@ Status CheckEmbedding(const ModelFiles& files, ModelConfig& config) {
 
 }  // namespace
 
+Result<Weights> DescribeWeights(const ModelFiles& files, ModelConfig& config, bool exact) {
+  QUIRE_TRY(CheckEmbedding(files, config));
+  Weights weights;
+  QUIRE_TRY(WeightLoader(files, config, exact).Plan(weights));
+  return weights;
+}
+
 Result<Weights> LoadWeights(const ModelFiles& files, ModelConfig& config, bool exact,
                             const KernelTable& kernels, ThreadPool& pool,
                             const std::function<void(double)>& progress) {
   QUIRE_TRY(CheckEmbedding(files, config));
   Weights weights;
   WeightLoader loader(files, config, exact);
-  QUIRE_TRY(loader.PlanEmbedding(weights));
-  weights.layers.resize(config.layers.size());
-  for (size_t i = 0; i < weights.layers.size(); ++i) {
-    QUIRE_TRY(loader.PlanLayer(static_cast<int64_t>(i), weights.layers[i]));
-  }
+  QUIRE_TRY(loader.Plan(weights));
   QUIRE_TRY(loader.Pack(weights, kernels, pool, progress));
   return weights;
 }

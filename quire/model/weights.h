@@ -50,9 +50,12 @@ struct Weights {
   AlignedBuffer floats;
 };
 
-// Checks that every tensor is there and has its shape, then packs. `config.vocab` is filled in from the
-// embedding where the files do not state it. `exact` multiplies everything with float activations.
-// Errors: kCorrupt naming file and tensor, kResourceExhausted.
+// Checks that every tensor is there and has its shape, and says what the weights would be, without memory:
+// pointers are null. `config.vocab` is filled in from the embedding where the files do not state it. `exact`
+// multiplies everything with float activations. Errors: kCorrupt naming file and tensor.
+Result<Weights> DescribeWeights(const ModelFiles& files, ModelConfig& config, bool exact);
+
+// The same, then packs. Errors: also kResourceExhausted.
 Result<Weights> LoadWeights(const ModelFiles& files, ModelConfig& config, bool exact,
                             const KernelTable& kernels, ThreadPool& pool,
                             const std::function<void(double)>& progress);

@@ -1,0 +1,210 @@
+#include "quire/sim/machine_profile.h"
+
+#include <algorithm>
+#include <cmath>
+#include <iterator>
+#include <optional>
+
+#include "quire/base/check.h"
+#include "quire/base/parse_number.h"
+#include "quire/kernels/kv_codec.h"
+
+namespace quire {
+namespace {
+
+using nlohmann::json;
+using nlohmann::ordered_json;
+
+double Between(const std::pair<double, double>& a, const std::pair<double, double>& b, double x) {
+  return a.second + (b.second - a.second) * (x - a.first) / (b.first - a.first);
+}
+
+// What `value` makes of the speeds of the nearest measured dimensions.
+template <typename Value>
+double AtDimension(const std::map<int, AttentionSpeed>& by_dim, int head_dim, Value value) {
+  QUIRE_CHECK(!by_dim.empty());
+  std::vector<std::pair<double, double>> points;
+  for (const auto& [dim, speed] : by_dim) points.emplace_back(dim, value(speed));
+  return Curve(std::move(points)).Work(head_dim);
+}
+
+ordered_json CurveJson(const Curve& curve) {
+  auto list = ordered_json::array();
+  for (const auto& [x, y] : curve.points()) list.push_back({x, y});
+  return list;
+}
+
+// Reads members of one object; the first that is wrong stays as the error.
+class Reader {
+ public:
+  Reader(const json& from, std::string where) : from_(from), where_(std::move(where)) {}
+
+  double Number(const char* key, double least) {
+    const json* value = Member(key);
+    if (value == nullptr || !value->is_number()) return Wrong<double>(key, "a number");
+    const auto number = value->get<double>();
+    return std::isfinite(number) && number >= least ? number : Wrong<double>(key, "a positive number");
+  }
+  std::string Text(const char* key) {
+    const json* value = Member(key);
+    return value != nullptr && value->is_string() ? value->get<std::string>()
+                                                  : Wrong<std::string>(key, "a text");
+  }
+  Curve Points(const char* key) {
+    const json* value = Member(key);
+    std::vector<std::pair<double, double>> points;
+    if (value != nullptr && value->is_array()) {
+      for (const json& point : *value) {
+        if (!point.is_array() || point.size() != 2 || !point[0].is_number() || !point[1].is_number()) break;
+        const auto x = point[0].get<double>(), y = point[1].get<double>();
+        if (!(y > 0 && std::isfinite(y) && x > (points.empty() ? 0 : points.back().first))) break;
+        points.emplace_back(x, y);
+      }
+      if (!points.empty() && points.size() == value->size()) return Curve(std::move(points));
+    }
+    return Wrong<Curve>(key, "a list of pairs of positive numbers, the first of which grow");
+  }
+  // Calls fn(name, Reader) for the members of an object below `key`.
+  template <typename Fn>
+  void ForMembers(const char* key, Fn fn) {
+    const json* value = Member(key);
+    if (value == nullptr || !value->is_object() || value->empty()) {
+      Wrong<int>(key, "an object with members");
+      return;
+    }
+    for (const auto& [name, member] : value->items()) {
+      Reader below(member, fmt::format("{}.{}.{}", where_, key, name));
+      fn(name, below);
+      if (!error_) error_ = below.error_;
+    }
+  }
+  template <typename T>
+  T Wrong(const char* key, const char* wanted) {
+    if (!error_) error_ = Error{ErrorCode::kCorrupt, fmt::format("{}: '{}' must be {}", where_, key, wanted)};
+    return T();
+  }
+  const std::optional<Error>& error() const { return error_; }
+
+ private:
+  const json* Member(const char* key) const {
+    const auto found = from_.is_object() ? from_.find(key) : from_.end();
+    return from_.is_object() && found != from_.end() ? &*found : nullptr;
+  }
+
+  const json& from_;
+  const std::string where_;
+  std::optional<Error> error_;
+};
+
+std::optional<DType> WeightType(const std::string& name) {
+  for (int i = 0; i < kWeightTypeCount; ++i) {
+    if (Info(static_cast<DType>(i)).name == name) return static_cast<DType>(i);
+  }
+  return std::nullopt;
+}
+
+std::string KvName(DType type) {
+  for (const KvTypeRow& row : KvTypes()) {
+    if (row.type == type) return std::string(row.name);
+  }
+  return "";
+}
+
+void ReadAttention(Reader& reader, MachineProfile& profile) {
+  reader.ForMembers("attention", [&](const std::string& type, Reader& dims) {
+    const auto kv_type = FindKvType(type);
+    if (!kv_type) return;  // of another version
+    dims.ForMembers("head_dims", [&](const std::string& dim, Reader& speed) {
+      const auto number = ParseNumber<int>(dim);
+      if (!number || *number < 1) return speed.Wrong<void>("head_dims", "named by dimensions");
+      profile.attention[*kv_type][*number] = {speed.Points("seconds_per_key_by_rows"),
+                                              speed.Number("read_efficiency", 1e-6)};
+    });
+  });
+}
+
+}  // namespace
+
+Curve::Curve(std::vector<std::pair<double, double>> points) : points_(std::move(points)) {
+  QUIRE_CHECK(!points_.empty() && points_.front().first > 0);
+}
+
+double Curve::At(double x) const {
+  const auto next = std::ranges::upper_bound(points_, x, {}, &std::pair<double, double>::first);
+  if (next == points_.begin()) return points_.front().second;
+  if (next == points_.end()) return points_.back().second;
+  return Between(*std::prev(next), *next, x);
+}
+
+double Curve::Work(double x) const {
+  const auto& [last, value] = points_.back();
+  return x > last ? value * x / last : At(x);
+}
+
+double MachineProfile::AttentionSeconds(DType kv_type, int head_dim, double rows) const {
+  return AtDimension(attention.at(kv_type), head_dim,
+                     [&](const AttentionSpeed& speed) { return speed.seconds.Work(rows); });
+}
+
+double MachineProfile::AttentionEfficiency(DType kv_type, int head_dim) const {
+  std::vector<std::pair<double, double>> points;
+  for (const auto& [dim, speed] : attention.at(kv_type)) points.emplace_back(dim, speed.read_efficiency);
+  return Curve(std::move(points)).At(head_dim);
+}
+
+ordered_json ProfileJson(const MachineProfile& p) {
+  ordered_json json = {{"cpu", p.name},
+                       {"kernels", p.kernels},
+                       {"threads", p.threads},
+                       {"memory_bytes", p.memory_bytes},
+                       {"read_bytes_per_second_by_bytes", CurveJson(p.read)},
+                       {"read_bytes_per_second_one_thread", p.read_one},
+                       {"region_seconds", p.region_s},
+                       {"norm_seconds_per_float", p.norm_s},
+                       {"activate_seconds_per_float", p.activate_s},
+                       {"rotate_seconds_per_float", p.rotate_s},
+                       {"copy_bytes_per_second", p.copy_bytes_per_s},
+                       {"disk_write_bytes_per_second", p.disk_write_bytes_per_s},
+                       {"disk_read_bytes_per_second", p.disk_read_bytes_per_s}};
+  for (const auto& [type, speed] : p.products) {
+    json["products"][std::string(Info(type).name)] = {
+        {"seconds_per_weight_by_rows", CurveJson(speed.seconds)}, {"read_efficiency", speed.read_efficiency}};
+  }
+  for (const auto& [type, by_dim] : p.attention) {
+    for (const auto& [dim, speed] : by_dim) {
+      json["attention"][KvName(type)]["head_dims"][std::to_string(dim)] = {
+          {"seconds_per_key_by_rows", CurveJson(speed.seconds)}, {"read_efficiency", speed.read_efficiency}};
+    }
+  }
+  return json;
+}
+
+Result<MachineProfile> ParseProfile(const json& json, const std::string& name) {
+  Reader reader(json, name);
+  MachineProfile p;
+  p.name = reader.Text("cpu");
+  p.kernels = reader.Text("kernels");
+  p.threads = static_cast<int>(std::min(reader.Number("threads", 1), 65536.0));
+  p.memory_bytes = static_cast<uint64_t>(std::min(reader.Number("memory_bytes", 0), 1e18));
+  p.read = reader.Points("read_bytes_per_second_by_bytes");
+  constexpr double kLeast = 1e-15;  // above 0
+  p.read_one = reader.Number("read_bytes_per_second_one_thread", kLeast);
+  p.region_s = reader.Number("region_seconds", 0);
+  p.norm_s = reader.Number("norm_seconds_per_float", kLeast);
+  p.activate_s = reader.Number("activate_seconds_per_float", kLeast);
+  p.rotate_s = reader.Number("rotate_seconds_per_float", kLeast);
+  p.copy_bytes_per_s = reader.Number("copy_bytes_per_second", kLeast);
+  p.disk_write_bytes_per_s = reader.Number("disk_write_bytes_per_second", 0);
+  p.disk_read_bytes_per_s = reader.Number("disk_read_bytes_per_second", 0);
+  reader.ForMembers("products", [&](const std::string& type, Reader& speed) {
+    if (const auto known = WeightType(type)) {
+      p.products[*known] = {speed.Points("seconds_per_weight_by_rows"),
+                            speed.Number("read_efficiency", 1e-6)};
+    }
+  });
+  ReadAttention(reader, p);
+  if (reader.error()) return std::unexpected(*reader.error());
+  return p;
+}
+
+}  // namespace quire

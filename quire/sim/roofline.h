@@ -1,0 +1,82 @@
+// How long a step of a model takes on a machine, without running it: every parallel region of the forward
+// pass costs the larger of what its arithmetic and what its reading takes (the roofline of Williams et al.
+// 2009), with the speeds that the kernels themselves were measured at. No constant belongs to a model.
+// docs/decisions/0008-roofline.md has the equations and their errors.
+#ifndef QUIRE_SIM_ROOFLINE_H_
+#define QUIRE_SIM_ROOFLINE_H_
+
+#include <array>
+#include <cstdint>
+#include <string_view>
+#include <vector>
+
+#include "quire/base/result.h"
+#include "quire/sim/machine_profile.h"
+#include "quire/sim/model_shape.h"
+
+namespace quire {
+
+// What a step can wait for.
+enum class Resource {
+  kWeights,      // reading weights
+  kMultiplying,  // products
+  kKv,           // reading keys and values
+  kAttention,    // its arithmetic
+  kElements,     // norms, activations, rotations, logits
+  kHandOver      // between threads
+};
+inline constexpr int kResources = 6;
+std::string_view ResourceName(Resource resource);
+
+struct StepCost {
+  std::array<double, kResources> seconds{};  // by what the step waits for
+
+  double total() const;
+  Resource binding() const;  // the largest
+  double& operator[](Resource r) { return seconds[static_cast<size_t>(r)]; }
+  double operator[](Resource r) const { return seconds[static_cast<size_t>(r)]; }
+  StepCost& operator+=(const StepCost& other);
+};
+
+// Tokens of one sequence that a step computes.
+struct SequenceWork {
+  int64_t tokens = 1;
+  int64_t position = 0;  // of the first
+  bool logits = true;    // of the last
+};
+
+class Roofline {
+ public:
+  // Errors: kUnsupported where the machine was not measured with a type that the model has.
+  static Result<Roofline> Create(ModelShape model, MachineProfile machine);
+
+  const ModelShape& model() const { return model_; }
+  const MachineProfile& machine() const { return machine_; }
+
+  // Of one forward pass. Sequences share no pages.
+  StepCost Step(const std::vector<SequenceWork>& sequences) const;
+  // `batch` sequences of `depth` tokens compute a token each.
+  StepCost Decode(int64_t batch, int64_t depth) const;
+  // A prompt of `tokens` behind `depth` others, in chunks.
+  StepCost Prefill(int64_t tokens, int64_t depth, int64_t chunk_tokens) const;
+
+ private:
+  Roofline(ModelShape model, MachineProfile machine)
+      : model_(std::move(model)), machine_(std::move(machine)) {}
+
+  void AddProducts(const std::vector<MatrixShape>& matrices, int64_t rows, double read_speed,
+                   StepCost& cost) const;
+  void AddAttention(int64_t window, const std::vector<SequenceWork>& sequences, double read_speed,
+                    StepCost& cost) const;
+  void AddRows(double seconds_per_row, int64_t rows, StepCost& cost) const;
+  void AddLayer(const LayerShape& layer, int64_t rows, int64_t rows_after_attention, double read_speed,
+                StepCost& cost) const;
+  void AddLogits(int64_t rows, double read_speed, StepCost& cost) const;
+
+  ModelShape model_;
+  MachineProfile machine_;
+};
+
+}  // namespace quire
+
+#endif  // QUIRE_SIM_ROOFLINE_H_
