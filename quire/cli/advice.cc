@@ -140,9 +140,4 @@ std::vector<Advice> GiveAdvice(const Findings& found) {
   return advice;
 }
 
-double DecodeLimit(const Findings& found) {
-  const auto bytes = static_cast<double>(found.model->all.bytes);
-  return bytes > 0 ? found.read_all / bytes : 0;
-}
-
 }  // namespace quire

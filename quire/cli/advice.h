@@ -34,9 +34,6 @@ struct Advice {
 
 std::vector<Advice> GiveAdvice(const Findings& found);
 
-// Tokens per second that reading the weights allows one sequence. REQUIRES: there is a model.
-double DecodeLimit(const Findings& found);
-
 }  // namespace quire
 
 #endif  // QUIRE_CLI_ADVICE_H_

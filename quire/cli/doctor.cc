@@ -6,13 +6,17 @@
 
 #include "quire/base/byte_size.h"
 #include "quire/cli/advice.h"
+#include "quire/cli/forecast.h"
 #include "quire/cli/generate.h"
-#include "quire/cli/machine_speed.h"
 #include "quire/cli/model_path.h"
+#include "quire/cli/profile_source.h"
 #include "quire/cli/progress.h"
+#include "quire/cli/runtime_flags.h"
 #include "quire/cli/user_folders.h"
 #include "quire/cli/verb.h"
 #include "quire/engine/runtime.h"
+#include "quire/kernels/kv_codec.h"
+#include "quire/model/transformer.h"
 
 namespace quire {
 namespace {
@@ -29,21 +33,29 @@ class DoctorVerb final : public Verb {
   Flags MakeFlags() override {
     Flags flags("doctor", "[MODEL] [flags]",
                 "Looks at this machine: what is used, what would be slow, and why.");
-    flags.Add({"MODEL", &model_, "", "also look at whether this model fits, and how fast it can be"});
+    flags.Add({"MODEL", &model_, "", "also predict how fast this model is, and what fits"});
     flags.Add({"--threads",
                &threads_,
                "N",
                "compute threads; default: usable processors",
                {.min = 0, .max = 1024}});
-    flags.Add({"--json", &json_, "", "as one JSON object"});
+    AddKvType(flags, &kv_type_, KvTypeNames());
+    flags.Add({"--check", &check_, "", "also run the model, and compare what was predicted"});
+    flags.Add({"--kv-disk", &disk_, "FOLDER", "also measure a disk tier there"});
+    flags.Add({"--json", &json_, "", "as one JSON object, which quire plan reads"});
     return flags;
   }
 
   Result<int> Run() override {
     Findings found;
+    std::shared_ptr<const ModelFiles> files;
+    if (check_ && model_.empty()) {
+      return Fail(ErrorCode::kInvalidArgument,
+                  "--check runs a model: say which, as in quire doctor MODEL --check");
+    }
     if (!model_.empty()) {
       QUIRE_ASSIGN(const std::string path, ResolveModel(model_, ModelCacheFolder()));
-      QUIRE_ASSIGN(const auto files, ModelFiles::Open(path));
+      QUIRE_ASSIGN(files, ModelFiles::Open(path));
       found.model = ReportModel(*files, {.sequences = {1}, .tokens = {0}});
     }
     found.machine = ReadMachineFacts();
@@ -54,23 +66,50 @@ class DoctorVerb final : public Verb {
     found.usable_cpus = UsableProcessors();
     found.threads = threads_ > 0 ? threads_ : found.usable_cpus;
     found.available_bytes = AvailableMemoryBytes();
-    Measure(found);
+    QUIRE_ASSIGN(profile_, MeasureProfile(found.threads, disk_));
+    TakeSpeeds(found);
+    if (files != nullptr && found.model->refusal.empty()) QUIRE_TRY(Predict(files, found));
     const std::vector<Advice> advice = GiveAdvice(found);
     QUIRE_TRY(WriteOut(json_ ? Json(found, advice) : Text(found, advice)));
     return 0;
   }
 
  private:
-  static void Measure(Findings& found) {
-    ProgressBar bar("measuring");
-    ThreadPool one(1), all(found.threads);
-    found.read_one = ReadBandwidth(one);
-    bar.Set(0.25);
-    found.read_all = ReadBandwidth(all);
-    bar.Set(0.5);
-    found.int8_ops = MatmulSpeed(BestKernels(), all, DType::kQ8_0);
-    bar.Set(0.75);
-    found.f32_ops = MatmulSpeed(BestKernels(), all, DType::kF32);
+  void TakeSpeeds(Findings& found) const {
+    constexpr double kRows = 64;
+    const auto operations = [&](DType type) {
+      return 2 * kRows / profile_.products.at(type).seconds.At(kRows);
+    };
+    found.read_one = profile_.read_one;
+    found.read_all = profile_.read.points().back().second;
+    found.int8_ops = operations(DType::kQ8_0);
+    found.f32_ops = operations(DType::kF32);
+  }
+
+  Status Predict(std::shared_ptr<const ModelFiles> files, const Findings& found) {
+    const ShapeOptions options{.kv_type = FindKvType(kv_type_).value()};
+    QUIRE_ASSIGN(ModelShape shape, ReadModelShape(*files, options));
+    const int64_t context = shape.context;
+    QUIRE_ASSIGN(const Roofline roofline, Roofline::Create(std::move(shape), profile_));
+    for (const BenchCase& what : ForecastCases(context)) {
+      forecasts_.push_back(quire::Predict(roofline, what, options.max_step_tokens));
+    }
+    for (const int64_t tokens : {int64_t{1024}, int64_t{4096}, context}) {
+      if (tokens > context || (!costs_.empty() && costs_.back().context == tokens)) continue;
+      costs_.push_back(CostsOf(roofline, {.context = tokens, .memory_bytes = found.available_bytes}));
+    }
+    return check_ ? Check(std::move(files), options, found.threads) : Status();
+  }
+
+  Status Check(std::shared_ptr<const ModelFiles> files, const ShapeOptions& options, int threads) {
+    ProgressBar bar("checking the predictions");
+    ThreadPool pool(threads);
+    QUIRE_ASSIGN(const auto model, LoadTransformer(std::move(files),
+                                                   {.kv_type = options.kv_type,
+                                                    .page_tokens = options.page_tokens,
+                                                    .max_step_tokens = options.max_step_tokens},
+                                                   BestKernels(), pool));
+    return Measure(*model, options.max_step_tokens, forecasts_, [&bar](double share) { bar.Set(share); });
   }
 
   static std::string Features(const CpuFeatures& features, bool present) {
@@ -105,7 +144,7 @@ class DoctorVerb final : public Verb {
     return text;
   }
 
-  static std::string Text(const Findings& f, const std::vector<Advice>& advice) {
+  std::string Text(const Findings& f, const std::vector<Advice>& advice) {
     const std::string huge = f.machine.huge_pages.empty() ? "unknown" : f.machine.huge_pages;
     std::string text =
         Line("processor", f.machine.cpu + (f.machine.virtual_machine ? " (virtual machine)" : ""));
@@ -120,15 +159,15 @@ class DoctorVerb final : public Verb {
     if (f.model) {
       text += Line("model", fmt::format("{} ({}), {}", f.model->name, f.model->architecture,
                                         FormatByteSize(static_cast<uint64_t>(f.model->all.bytes))));
-      text += Line("decode", fmt::format("at most {:.0f} tokens/s for one user: each reads all weights once",
-                                         DecodeLimit(f)));
+      if (!forecasts_.empty())
+        text += "\npredicted\n" + ForecastTable(forecasts_) + "\n" + CostsTable(costs_);
     }
     text += advice.empty() ? "\nNothing stands in the way.\n" : "\n";
     for (const Advice& a : advice) text += fmt::format("! {}\n  -> {}\n", a.problem, a.remedy);
     return text;
   }
 
-  static std::string Json(const Findings& f, const std::vector<Advice>& advice) {
+  std::string Json(const Findings& f, const std::vector<Advice>& advice) {
     nlohmann::ordered_json json = {{"cpu", f.machine.cpu},
                                    {"virtual_machine", f.machine.virtual_machine},
                                    {"online_cpus", f.machine.online_cpus},
@@ -153,16 +192,21 @@ class DoctorVerb final : public Verb {
     if (f.model) {
       json["model"] = {{"path", f.model->path},
                        {"weight_bytes", f.model->all.bytes},
-                       {"most_decode_tokens_per_second", DecodeLimit(f)}};
+                       {"forecast", ForecastJson(forecasts_)},
+                       {"costs", CostsJson(costs_)}};
     }
+    json["profile"] = ProfileJson(profile_);
     json["advice"] = nlohmann::ordered_json::array();
     for (const Advice& a : advice) json["advice"].push_back({{"problem", a.problem}, {"remedy", a.remedy}});
     return json.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n";
   }
 
-  std::string model_;
+  std::string model_, disk_, kv_type_ = "f16";
   int threads_ = 0;
-  bool json_ = false;
+  bool json_ = false, check_ = false;
+  MachineProfile profile_;
+  std::vector<Forecast> forecasts_;
+  std::vector<DeploymentCosts> costs_;
 };
 
 }  // namespace

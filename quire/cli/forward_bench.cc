@@ -2,11 +2,13 @@
 #include "quire/cli/forward_bench.h"
 
 #include <algorithm>
+#include <cstring>
 #include <random>
 
 #include "quire/base/byte_size.h"
 #include "quire/base/check.h"
 #include "quire/base/clock.h"
+#include "quire/cli/machine_speed.h"
 #include "quire/engine/runtime.h"
 #include "quire/kernels/kernels.h"
 
@@ -17,6 +19,7 @@ std::string BenchCase::Name() const {
       prompt_tokens > 0 ? fmt::format("prefill {}", prompt_tokens) : fmt::format("decode {}", output_tokens);
   if (batch > 1) name += fmt::format(" x {}", batch);
   if (depth > 0) name += fmt::format(" at {}", depth);
+  if (flushed) name += " flushed";
   return name;
 }
 
@@ -45,7 +48,11 @@ Result<ForwardBench> ForwardBench::Create(LanguageModel& model, const std::vecto
                 FormatByteSize(AvailableMemoryBytes()));
   }
   QUIRE_ASSIGN(PagePool pool, PagePool::Create(bytes, layout.page_bytes()));
-  return ForwardBench(model, PageCache(layout, std::move(pool)), step_tokens);
+  ForwardBench bench(model, PageCache(layout, std::move(pool)), step_tokens);
+  if (std::ranges::any_of(cases, &BenchCase::flushed)) {
+    QUIRE_ASSIGN(bench.other_data_, AlignedBuffer::Allocate(BeyondCachesBytes()));
+  }
+  return bench;
 }
 
 namespace {
@@ -84,7 +91,8 @@ void ForwardBench::Reserve(PageTable& table, int64_t tokens) {
   QUIRE_CHECK(cache_.Reserve(table, tokens) == Verdict::kGranted);
 }
 
-void ForwardBench::Prefill(std::vector<PageTable>& tables, int64_t tokens) {
+double ForwardBench::Prefill(std::vector<PageTable>& tables, int64_t tokens) {
+  const TimePoint start = Clock::System().Now();
   for (PageTable& table : tables) {
     for (int64_t done = 0; done < tokens;) {
       const int64_t piece = std::min(step_tokens_, tokens - done), position = table.tokens;
@@ -97,10 +105,16 @@ void ForwardBench::Prefill(std::vector<PageTable>& tables, int64_t tokens) {
                      [](std::span<LogitsRow>) {});
     }
   }
+  return Seconds(Clock::System().Now() - start);
 }
 
-void ForwardBench::Decode(std::vector<PageTable>& tables, int64_t tokens) {
+void ForwardBench::FlushCaches() { std::memset(other_data_.data(), 1, other_data_.bytes()); }
+
+double ForwardBench::Decode(std::vector<PageTable>& tables, int64_t tokens, bool flushed) {
+  double seconds = 0;
   for (int64_t step = 0; step < tokens; ++step) {
+    if (flushed) FlushCaches();
+    const TimePoint start = Clock::System().Now();
     StepPlan plan;
     for (size_t i = 0; i < tables.size(); ++i) {
       const int64_t position = tables[i].tokens;
@@ -110,7 +124,9 @@ void ForwardBench::Decode(std::vector<PageTable>& tables, int64_t tokens) {
       plan.sequences.push_back({{&tokens_[id], 1}, position, &tables[i], LogitsWanted::kLast});
     }
     model_.Forward(plan, cache_.pool(), [](std::span<LogitsRow>) {});
+    seconds += Seconds(Clock::System().Now() - start);
   }
+  return seconds;
 }
 
 PageTable ForwardBench::Fill(int64_t depth) {
@@ -135,10 +151,9 @@ BenchResult ForwardBench::Run(const BenchCase& what, int repetitions, const std:
   for (int i = 0; i < repetitions; ++i) {
     std::vector<PageTable> tables;
     for (int64_t s = 0; s < what.batch; ++s) tables.push_back(Fill(what.depth));
-    const TimePoint start = Clock::System().Now();
-    if (what.prompt_tokens > 0) Prefill(tables, what.prompt_tokens);
-    if (what.output_tokens > 0) Decode(tables, what.output_tokens);
-    const double seconds = Seconds(Clock::System().Now() - start);
+    double seconds = 0;
+    if (what.prompt_tokens > 0) seconds += Prefill(tables, what.prompt_tokens);
+    if (what.output_tokens > 0) seconds += Decode(tables, what.output_tokens, what.flushed);
     result.tokens_per_second.push_back(static_cast<double>(what.tokens()) / seconds);
     for (PageTable& table : tables) cache_.Release(table);
     done();

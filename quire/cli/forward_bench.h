@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "quire/base/aligned_buffer.h"
 #include "quire/base/result.h"
 #include "quire/kv/page_cache.h"
 #include "quire/model/language_model.h"
@@ -22,8 +23,9 @@ struct BenchCase {
   int64_t prompt_tokens = 0;
   int64_t output_tokens = 0;
   int64_t depth = 0;
+  bool flushed = false;  // before every decode step, which is timed without that, the caches lose the weights
 
-  // "prefill 512", "decode 128", "decode 128 x 4", with " at 4096" for the depth.
+  // "prefill 512", "decode 128", "decode 128 x 4", with " at 4096" for the depth, " flushed".
   std::string Name() const;
   int64_t tokens() const { return batch * (prompt_tokens + output_tokens); }
   int64_t longest() const { return depth + prompt_tokens + output_tokens; }
@@ -53,9 +55,10 @@ class ForwardBench {
  private:
   ForwardBench(LanguageModel& model, PageCache cache, int64_t step_tokens);
 
-  // Computes `tokens` more tokens of every table: in pieces, or one by one.
-  void Prefill(std::vector<PageTable>& tables, int64_t tokens);
-  void Decode(std::vector<PageTable>& tables, int64_t tokens);
+  // Computes `tokens` more tokens of every table: in pieces, or one by one. Returns the seconds it took.
+  double Prefill(std::vector<PageTable>& tables, int64_t tokens);
+  double Decode(std::vector<PageTable>& tables, int64_t tokens, bool flushed);
+  void FlushCaches();
   // A sequence with `depth` tokens.
   PageTable Fill(int64_t depth);
   void Reserve(PageTable& table, int64_t tokens);
@@ -64,6 +67,7 @@ class ForwardBench {
   PageCache cache_;
   int64_t step_tokens_;
   std::vector<Token> tokens_;       // what is computed: any ids serve
+  AlignedBuffer other_data_;        // more than the caches hold; empty while nothing is flushed
   std::vector<std::byte> kv_page_;  // what a page of earlier tokens holds
 };
 

@@ -1,18 +1,43 @@
-// Short measurements of what bounds inference: reading memory, and multiplying.
+// Measures what bounds inference on this machine: reading memory, the products and attention of the kernels
+// in use with their operands in the caches and beyond, and moving pages. Everything is the fastest of several
+// short runs: others on the machine only ever slow one down.
 #ifndef QUIRE_CLI_MACHINE_SPEED_H_
 #define QUIRE_CLI_MACHINE_SPEED_H_
 
+#include <cstddef>
+#include <functional>
+#include <span>
+
+#include "quire/base/result.h"
 #include "quire/base/thread_pool.h"
 #include "quire/kernels/kernels.h"
+#include "quire/sim/machine_profile.h"
 
 namespace quire {
 
-// Bytes per second at which the pool's threads read memory beyond the caches. 0 where there is no memory.
-double ReadBandwidth(ThreadPool& pool);
+// Seconds of the fastest of several calls, which take about `budget_s` in all.
+double FastestSeconds(double budget_s, const std::function<void()>& call);
 
-// Operations per second (two for a multiply and add) of a product of 64 rows with a weight matrix of `type`
-// that fits the caches: with int8 activations for quantized types, else with floats.
-double MatmulSpeed(const KernelTable& kernels, ThreadPool& pool, DType type);
+// More than the caches hold: twice the largest one, as a power of two.
+size_t BeyondCachesBytes();
+
+// `progress` is told the share done. Takes seconds, and twice the memory of the largest cache. Errors:
+// kResourceExhausted.
+Result<MachineProfile> MeasureMachine(const KernelTable& kernels, ThreadPool& pool,
+                                      const std::function<void(double)>& progress);
+
+// The parts of it. `arena` is more than the caches hold, and full of numbers.
+struct SpeedBench {
+  const KernelTable& kernels;
+  ThreadPool& pool;
+  std::span<std::byte> arena;
+  MachineProfile& profile;
+
+  void MeasureReading();
+  void MeasureProducts(const std::function<void(double)>& progress);
+  void MeasureElements();
+  void MeasureAttention(const std::function<void(double)>& progress);
+};
 
 }  // namespace quire
 

@@ -25,10 +25,12 @@ constexpr VerbRow kVerbs[] = {
     {"doctor", "look at this machine: what is used, what is slow, and why", MakeDoctor},
     {"inspect", "show a model's metadata and memory needs", MakeInspect},
     {"list", "list the policies and their parameters", MakeList},
+    {"plan", "predict what serving a model costs, without loading it", MakePlan},
     {"pull", "download a model by its hub name or URL", MakePull},
     {"run", "generate from a prompt once", MakeRun},
     {"serve", "serve a model over HTTP, in OpenAI's API", MakeServe},
     {"top", "watch a server: its memory, by state and by owner", MakeTop},
+    {"tune", "find the batch and the KV memory worth having", MakeTune},
 };
 
 constexpr int kExitError = 1;

@@ -34,10 +34,12 @@ std::unique_ptr<Verb> MakeChat();
 std::unique_ptr<Verb> MakeDoctor();
 std::unique_ptr<Verb> MakeInspect();
 std::unique_ptr<Verb> MakeList();
+std::unique_ptr<Verb> MakePlan();
 std::unique_ptr<Verb> MakePull();
 std::unique_ptr<Verb> MakeRun();
 std::unique_ptr<Verb> MakeServe();
 std::unique_ptr<Verb> MakeTop();
+std::unique_ptr<Verb> MakeTune();
 
 }  // namespace quire
 

@@ -3,6 +3,7 @@
 #include "quire/model/attention_plan.h"
 
 #include <tuple>
+#include <utility>
 
 namespace quire {
 namespace {
@@ -57,7 +58,9 @@ void AttentionPlan::Build(const StepPlan& step, int64_t block_tokens, int64_t en
     }
   }
   AddWholeSplits(block_tokens);
-  std::ranges::stable_sort(tasks_, std::greater(), &AttentionTask::cost);
+  // Not stable_sort, which takes memory.
+  std::ranges::sort(tasks_, {},
+                    [](const AttentionTask& task) { return std::pair(-task.cost, task.first_member); });
 }
 
 void AttentionPlan::AddBlocks(const SequenceStep& step, int sequence, int64_t first_row,

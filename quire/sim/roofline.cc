@@ -75,6 +75,20 @@ Result<Roofline> Roofline::Create(ModelShape model, MachineProfile machine) {
   return Roofline(std::move(model), std::move(machine));
 }
 
+Roofline Roofline::WithFlushedCaches() const {
+  Roofline flushed = *this;
+  const auto& [bytes, speed] = machine_.read.points().back();
+  flushed.machine_.read = Curve({{bytes, speed}});
+  return flushed;
+}
+
+Roofline Roofline::WithoutMovingData() const {
+  constexpr double kAtOnce = 1e30;
+  Roofline free = *this;
+  free.machine_.read = Curve({{1, kAtOnce}});
+  return free;
+}
+
 void Roofline::AddProducts(const std::vector<MatrixShape>& matrices, int64_t rows, double read_speed,
                            StepCost& cost) const {
   double reading = 0, multiplying = 0;

@@ -53,6 +53,10 @@ class Roofline {
   const ModelShape& model() const { return model_; }
   const MachineProfile& machine() const { return machine_; }
 
+  // The same machine when nothing that is read was in its caches, and when reading took no time.
+  Roofline WithFlushedCaches() const;
+  Roofline WithoutMovingData() const;
+
   // Of one forward pass. Sequences share no pages.
   StepCost Step(const std::vector<SequenceWork>& sequences) const;
   // `batch` sequences of `depth` tokens compute a token each.

@@ -1,0 +1,84 @@
+#include "quire/cli/disk_speed.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <cstdint>
+#include <system_error>
+#include <thread>
+#include <vector>
+
+#include "quire/base/clock.h"
+
+namespace quire {
+namespace {
+
+constexpr size_t kPageBytes = 512 << 10;
+constexpr int kPages = 256;
+
+// Lets the system forget what it keeps of the files in memory.
+void DropCache(const std::filesystem::path& folder) {
+  std::error_code error;
+  for (const auto& entry : std::filesystem::directory_iterator(folder, error)) {
+    const int fd = open(entry.path().c_str(), O_RDONLY | O_CLOEXEC);
+    if (fd < 0) continue;
+    fdatasync(fd);
+    posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
+    close(fd);
+  }
+}
+
+Status MeasureIn(const std::filesystem::path& folder, MachineProfile& profile) {
+  QUIRE_ASSIGN(const auto store, PageStore::Open({.folder = folder,
+                                                  .quota_bytes = (kPages + 1) * (kPageBytes + 4096),
+                                                  .page_bytes = kPageBytes,
+                                                  .format = "speed",
+                                                  .secret = {}}));
+  profile.disk_write_bytes_per_s = MovePages(*store, kPageBytes, kPages, true).bytes_per_second(kPageBytes);
+  DropCache(folder);
+  profile.disk_read_bytes_per_s = MovePages(*store, kPageBytes, kPages, false).bytes_per_second(kPageBytes);
+  return {};
+}
+
+}  // namespace
+
+MovedPages MovePages(PageStore& store, size_t page_bytes, int pages, bool writes) {
+  constexpr int kAtOnce = 32;
+  std::vector<std::vector<std::byte>> buffers(kAtOnce, std::vector<std::byte>(page_bytes, std::byte{7}));
+  std::vector<uint64_t> free;
+  for (int i = 0; i < kAtOnce; ++i) free.push_back(static_cast<uint64_t>(i));
+  std::vector<PageTier::Completion> completed;
+  MovedPages moved;
+  int started = 0;
+  const TimePoint start = Clock::System().Now();
+  const auto begin = [&] {
+    const PageKey key = ChildKey(RootKey("speed"), std::vector<Token>{started});
+    std::vector<std::byte>& buffer = buffers[free.back()];
+    return writes ? store.StartWrite(key, buffer, free.back()) : store.StartRead(key, buffer, free.back());
+  };
+  while (moved.pages < pages) {
+    for (; started < pages && !free.empty() && begin(); ++started) free.pop_back();
+    if (std::ssize(free) == kAtOnce) break;
+    completed.clear();
+    store.TakeCompleted(completed);
+    for (const PageTier::Completion& completion : completed) {
+      free.push_back(completion.tag);
+      moved.failed += completion.ok ? 0 : 1;
+      ++moved.pages;
+    }
+    if (completed.empty()) std::this_thread::sleep_for(std::chrono::microseconds(50));
+  }
+  moved.seconds = Seconds(Clock::System().Now() - start);
+  return moved;
+}
+
+Status MeasureDisk(const std::filesystem::path& folder, MachineProfile& profile) {
+  const std::filesystem::path own = folder / fmt::format("quire-speed-{}", getpid());
+  const Status measured = MeasureIn(own, profile);
+  std::error_code error;
+  std::filesystem::remove_all(own, error);
+  return measured;
+}
+
+}  // namespace quire
