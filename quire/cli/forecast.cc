@@ -55,10 +55,9 @@ std::vector<BenchCase> ForecastCases(int64_t context) {
 }
 
 Forecast Predict(const Roofline& roofline, const BenchCase& what, int64_t step_tokens) {
-  const Roofline& warm = roofline;
   return {.what = what,
-          .cost = CostOf(what.flushed ? warm.WithFlushedCaches() : warm, what, step_tokens),
-          .without_moving_s = CostOf(warm.WithoutMovingData(), what, step_tokens).total()};
+          .cost = CostOf(what.flushed ? roofline.WithFlushedCaches() : roofline, what, step_tokens),
+          .without_moving_s = CostOf(roofline.WithoutMovingData(), what, step_tokens).total()};
 }
 
 Status Measure(LanguageModel& model, int64_t step_tokens, std::vector<Forecast>& forecasts,

@@ -96,7 +96,7 @@ class PageCache {
   void Release(PageTable& table);
   void Release(PageTable& table, std::string_view salt, std::span<const Token> tokens);
 
-  int64_t PagesFor(int64_t tokens, int64_t chunk_tokens) const {
+  int64_t PagesFor(int64_t tokens, int64_t chunk_tokens) const {  // see KvLayout
     return layout_.PagesFor(tokens, chunk_tokens);
   }
 

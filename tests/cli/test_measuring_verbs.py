@@ -110,6 +110,76 @@ def test_doctor_json(quire):
         assert advice["problem"] and advice["remedy"]
 
 
+def test_doctor_predicts_a_model_and_plan_reads_it(quire, smollm2, tmp_path):
+    done = quire("doctor", smollm2, "--json", "--kv-disk", tmp_path / "disk")
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout)
+    tests = {f["test"]: f for f in report["model"]["forecast"]}
+    assert {"prefill 512", "decode 16", "decode 16 flushed", "decode 16 x 32", "decode 16 at 4096"} <= set(tests)
+    for forecast in tests.values():
+        cost = forecast["cost"]
+        assert cost["parts"][cost["waits_for"]] == max(cost["parts"].values())
+        assert sum(cost["parts"].values()) == pytest.approx(cost["seconds"])
+        assert forecast["seconds_without_moving_data"] <= cost["seconds"] * 1.001
+    assert tests["decode 16 x 4"]["tokens_per_second"] > tests["decode 16"]["tokens_per_second"]
+    assert tests["decode 16 flushed"]["tokens_per_second"] <= tests["decode 16"]["tokens_per_second"] * 1.001
+    assert not list((tmp_path / "disk").iterdir())
+
+    machine = tmp_path / "machine.json"
+    machine.write_text(done.stdout)
+    plan = json.loads(quire("plan", smollm2, "--machine", machine, "--context", "1k,7.5k", "--memory", "4GiB", "--json").stdout)
+    short, long = plan["costs"]
+    assert (short["context"], long["context"]) == (1024, 7680)
+    assert short["kv_bytes_each"] == 1024 * 23040
+    left = 4 * 1024**3 - plan["weight_bytes"] - plan["activation_bytes"]
+    assert short["users"] == left // short["kv_bytes_each"]
+    assert long["prefill"]["seconds"] > 7 * short["prefill"]["seconds"]
+    assert long["token_alone"]["seconds"] > short["token_alone"]["seconds"]
+    assert long["disk_read_seconds"] == pytest.approx(7.5 * short["disk_read_seconds"])
+    # The bare profile is as good, and smaller pages let more users in.
+    machine.write_text(json.dumps(report["profile"]))
+    smaller = json.loads(quire("plan", smollm2, "--machine", machine, "--context", "1k", "--memory", "4GiB", "--kv-type", "int8",
+                               "--json").stdout)
+    assert smaller["costs"][0]["users"] > 1.8 * short["users"]
+    table = quire("plan", smollm2, "--machine", machine).stdout
+    for words in ["prefill s", "users", "from disk s", " 8192 ", "waits for"]:
+        assert words in table, words
+
+
+def test_plan_refuses_what_cannot_be(quire, smollm2, tmp_path):
+    machine = tmp_path / "machine.json"
+    assert "machine.json" in one_sentence(quire("plan", smollm2, "--machine", machine))
+    for content in ["{", "[]", "{\"profile\": {\"cpu\": 1}}", "{\"threads\": -1}"]:
+        machine.write_text(content)
+        assert "machine.json" in one_sentence(quire("plan", smollm2, "--machine", machine))
+    for context in ["0", "9k", "x", "1k,", "-1"]:
+        assert "--context" in one_sentence(quire("plan", smollm2, "--machine", machine, "--context", context))
+
+
+def test_doctor_checks_its_predictions(quire, smollm2):
+    report = json.loads(quire("doctor", smollm2, "--check", "--json").stdout)
+    for forecast in report["model"]["forecast"]:
+        ratio = forecast["tokens_per_second"] / forecast["measured_tokens_per_second"]
+        assert forecast["predicted_over_measured"] == pytest.approx(ratio)
+    assert "--check" in one_sentence(quire("doctor", "--check"))
+
+
+def test_tune_advises_what_serve_takes(quire, smollm2):
+    found = json.loads(quire("tune", smollm2, "--context", "128", "--max-sequences", "16", "-r", "1", "--json").stdout)
+    batches = [time["batch"] for time in found["measured"]]
+    assert batches == sorted(set(batches)) and batches[0] == 1 and batches[-1] <= 16
+    assert found["choice"]["batch"] <= found["peak"]["batch"]
+    assert found["choice"]["kv_bytes"] == found["choice"]["batch"] * 128 * 23040
+    assert found["engines"] in (1, 2) and "--max-sequences" in found["serve"]
+    text = quire("tune", smollm2, "--context", "128", "--max-sequences", "4", "-r", "1", "--engines", "1").stdout
+    for words in ["plateau", "quire serve", "[serve]", "max-sequences = ", "kv-memory = "]:
+        assert words in text, words
+    alone = json.loads(quire("tune", smollm2, "--context", "128", "--target-itl", "0.001", "-r", "1", "--engines", "1", "--json").stdout)
+    assert alone["choice"]["batch"] == 1
+    assert "--context" in one_sentence(quire("tune", smollm2, "--context", "9000"))
+    assert "may be taken" in one_sentence(quire("tune", smollm2, "--kv-memory", "1MiB"))
+
+
 def test_doctor_finds_what_is_slow(quire):
     report = json.loads(quire("doctor", "--json", "--threads", "64").stdout)
     assert any("64 threads" in a["problem"] and "--threads" in a["remedy"] for a in report["advice"])
