@@ -94,6 +94,11 @@ class PagedEngine final : public Engine {
     return inbox_.Ask([this, name = std::move(name)] { scheduler_.Unpin(name); });
   }
 
+  bool Keep(std::string salt, std::vector<Token> tokens) override {
+    return inbox_.Ask(
+        [this, salt = std::move(salt), tokens = std::move(tokens)] { scheduler_.Keep(salt, tokens); });
+  }
+
   void SetRetention(std::unique_ptr<RetentionPolicy> policy) { scheduler_.SetRetention(std::move(policy)); }
 
  private:

@@ -95,6 +95,8 @@ class Engine {
   // kUnsupported (without prefix caching).
   virtual bool Pin(PinAsked asked, std::function<void(const Result<int64_t>&)> answer) = 0;
   virtual bool Unpin(std::string name) = 0;
+  // Thread-safe. The tier below keeps what was computed of the tokens as if it had just been used.
+  virtual bool Keep(std::string salt, std::vector<Token> tokens) = 0;
 };
 
 }  // namespace quire

@@ -7,6 +7,7 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "quire/base/token.h"
@@ -46,6 +47,7 @@ struct SessionUse {
 };
 
 // A beginning of the prompt that is to stay cached.
+inline constexpr std::string_view kKeptPrefix = "kept/";  // their pins' names begin so
 struct KeptPrefix {
   std::string name;  // of its pin
   int64_t tokens = 0;

@@ -132,7 +132,7 @@ Result<std::string> ReadSecret(const std::string& path) {
 }
 
 // Every model and page type has a folder of its own, so that going from one to the other loses nothing.
-Result<std::unique_ptr<PageTier>> OpenDiskTier(const Runtime& runtime, const RuntimeOptions& options) {
+Result<std::unique_ptr<PageTier>> OpenDiskTier(Runtime& runtime, const RuntimeOptions& options) {
   if (options.disk.folder.empty()) return nullptr;
   const KvLayout& layout = runtime.model->kv_layout();
   auto quota = ParseByteSize(options.disk.size, UINT64_MAX);
@@ -140,6 +140,8 @@ Result<std::unique_ptr<PageTier>> OpenDiskTier(const Runtime& runtime, const Run
   QUIRE_ASSIGN(std::string secret, ReadSecret(options.disk.key_file));
   const std::string computing = fmt::format("{}{}", BestKernels().name, options.exact ? " exact" : "");
   const std::string format = PageFormat(*runtime.files, layout, computing);
+  runtime.records = std::make_unique<RecordFolder>(
+      std::filesystem::path(options.disk.folder) / format / "sessions", format, secret);
   return PageStore::Open({.folder = std::filesystem::path(options.disk.folder) / format,
                           .quota_bytes = static_cast<int64_t>(std::min<uint64_t>(*quota, INT64_MAX)),
                           .page_bytes = layout.page_bytes(),

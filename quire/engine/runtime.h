@@ -16,6 +16,7 @@
 #include "quire/model/language_model.h"
 #include "quire/text/chat_template.h"
 #include "quire/text/tokenizer.h"
+#include "quire/tiers/record_folder.h"
 
 namespace quire {
 
@@ -47,6 +48,8 @@ struct Runtime {
   std::unique_ptr<ChatTemplate> chat_template;  // null when the model has none
   std::string chat_template_missing;            // why, for the error of the one who needs it
   std::unique_ptr<LanguageModel> model;
+  std::unique_ptr<RecordFolder>
+      records;  // that outlive the process, beside the pages on disk; null without them
   std::unique_ptr<Engine> engine;
   std::string kv_memory_reason;  // one line: how much KV memory, and why that much
 };

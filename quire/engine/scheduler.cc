@@ -307,12 +307,15 @@ Result<int64_t> Scheduler::Pin(const PinAsked& asked) {
   return pinned;
 }
 
-// What is over the owner's share stays as long as everything else.
+// Where the owner has its share already, its oldest ones of the kind go; what alone is more stays as long as
+// everything else.
 void Scheduler::PinKept(const Sequence& sequence) {
   const Request& request = sequence.owner->request;
   for (const KeptPrefix& kept : request.kept) {
-    (void)PinTable(kept.name, sequence.pages, kept.tokens,
-                   {.owner = request.owner, .expiry_s = now_s_ + kept.ttl_s});
+    const PinFacts facts{.owner = request.owner, .expiry_s = now_s_ + kept.ttl_s};
+    while (!PinTable(kept.name, sequence.pages, kept.tokens, facts) &&
+           cache_.YieldOldestPin(request.owner, kKeptPrefix, kept.name)) {
+    }
   }
 }
 

@@ -69,6 +69,10 @@ class Scheduler {
   // Pins what is cached of the tokens, in place of the pin of that name. Returns the tokens that are pinned.
   // Errors: kResourceExhausted, where the owner would have more than its share.
   Result<int64_t> Pin(const PinAsked& asked);
+  // Has the tier keep what was computed of the tokens; nothing without a tier.
+  void Keep(std::string_view salt, std::span<const Token> tokens) {
+    if (archive_) archive_->Keep(salt, tokens);
+  }
   bool Unpin(const std::string& name) { return cache_.Unpin(name); }
 
   std::span<const std::unique_ptr<Sequence>> waiting() const { return waiting_; }

@@ -82,6 +82,22 @@ PageArchive::Move* PageArchive::NextMove() {
   return &move;
 }
 
+void PageArchive::Keep(std::string_view salt, std::span<const Token> tokens) {
+  const int64_t page_tokens = cache_.layout().page_tokens();
+  PageTable table;
+  cache_.Match(table, salt, tokens);
+  PageKey key = RootKey(salt);
+  for (int64_t i = 0; (i + 1) * page_tokens <= std::ssize(tokens); ++i) {
+    key = ChildKey(key, tokens.subspan(i * page_tokens, page_tokens));
+    for (size_t g = 0; g < table.groups.size(); ++g) {
+      tier_->Touch(KeyOfGroup(key, g));
+      const bool cached = i < std::ssize(table.groups[g]) && table.groups[g][i] != kNoPage;
+      if (cached) unwritten_.push_back(table.groups[g][i]);
+    }
+  }
+  cache_.Release(table);
+}
+
 // -- Up -----------------------------------------------------------------------------------------------------
 
 bool PageArchive::Restore(uint64_t id, std::string_view salt, std::span<const Token> tokens,

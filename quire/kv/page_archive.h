@@ -45,6 +45,8 @@ class PageArchive {
   // Begins to bring back what the tier has of `tokens` behind `matched`, which the cache has of them. False
   // when that is nothing, or more than there is room for. REQUIRES: !Restoring(id).
   bool Restore(uint64_t id, std::string_view salt, std::span<const Token> tokens, const PageTable& matched);
+  // What the tier has of the tokens counts as used just now; what it lacks and the cache has is written.
+  void Keep(std::string_view salt, std::span<const Token> tokens);
   bool Restoring(uint64_t id) const { return restores_.contains(id); }
   bool restoring() const { return !restores_.empty(); }
   // Ends a restore early; what has arrived of it is lost.

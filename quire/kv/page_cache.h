@@ -75,6 +75,9 @@ class PageCache {
   // Returns the tokens that are pinned; 0: there was no page. A pin that was not asked for holds its pages
   // back from who does not run yet: see index().held_back_pages().
   int64_t Pin(const std::string& name, const PageTable& table, int64_t tokens, PinFacts facts);
+  bool YieldOldestPin(std::string_view owner, std::string_view beginning, std::string_view but) {
+    return pins_.YieldOldest(index_, owner, beginning, but);
+  }
   bool Unpin(const std::string& name) { return pins_.Remove(index_, name); }
   bool RenewPin(const std::string& name, double expiry_s) { return pins_.Renew(name, expiry_s); }
   void ExpirePins(double now_s) { pins_.Advance(index_, now_s); }

@@ -66,6 +66,20 @@ void PagePins::Yield(PrefixIndex& index) {
   Erase(index, std::next(pins_.begin(), static_cast<int64_t>(which)));
 }
 
+bool PagePins::YieldOldest(PrefixIndex& index, std::string_view owner, std::string_view beginning,
+                           std::string_view but) {
+  auto oldest = pins_.end();
+  for (auto pin = pins_.lower_bound(std::string(beginning));
+       pin != pins_.end() && pin->first.starts_with(beginning); ++pin) {
+    if (pin->second.facts.owner != owner || pin->first == but) continue;
+    if (oldest == pins_.end() || pin->second.facts.begin_s < oldest->second.facts.begin_s) oldest = pin;
+  }
+  if (oldest == pins_.end()) return false;
+  ++counts_.yielded;
+  Erase(index, oldest);
+  return true;
+}
+
 void PagePins::YieldPage(PrefixIndex& index, PageId page) {
   for (auto pin = pins_.begin(); pin != pins_.end() && index.pinned(page);) {
     if (std::ranges::find(pin->second.pages, page) == pin->second.pages.end()) {

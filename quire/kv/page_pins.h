@@ -51,6 +51,10 @@ class PagePins {
   void Advance(PrefixIndex& index, double now_s);
   // One gives way. REQUIRES: !empty().
   void Yield(PrefixIndex& index);
+  // Of the owner's pins whose names begin so, but not `but`, the one that was made first gives way. False
+  // when there is none.
+  bool YieldOldest(PrefixIndex& index, std::string_view owner, std::string_view beginning,
+                   std::string_view but);
   // All that need the page give way.
   void YieldPage(PrefixIndex& index, PageId page);
 

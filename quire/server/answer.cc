@@ -86,10 +86,16 @@ ordered_json Usage(const Answer& answer) {
     cached += facts.cached_tokens;
   }
   for (const Choice& choice : answer.choices) output += choice.output_tokens;
-  return {{"prompt_tokens", prompt},
-          {"completion_tokens", output},
-          {"total_tokens", prompt + output},
-          {"prompt_tokens_details", {{"cached_tokens", cached}}}};
+  ordered_json usage = {{"prompt_tokens", prompt},
+                        {"completion_tokens", output},
+                        {"total_tokens", prompt + output},
+                        {"prompt_tokens_details", {{"cached_tokens", cached}}}};
+  // In the words of the API that cache_control comes from.
+  if (const auto kept = answer.call.kept_tokens) {
+    usage["cache_creation_input_tokens"] = std::max<int64_t>(0, *kept - cached);
+    usage["cache_read_input_tokens"] = cached;
+  }
+  return usage;
 }
 
 ordered_json CompletionChoice(const Answer& answer, Choice& choice, bool echo) {

@@ -4,6 +4,7 @@
 #define QUIRE_SERVER_CALL_H_
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
@@ -35,6 +36,10 @@ struct Call {
   std::vector<std::string> prompt_texts;
   // Alternatives per token beside the sampled one, where log-probabilities are to be shown.
   std::optional<int> logprobs;
+  // Called on the engine's thread with the prompt and the first answer, when that is complete.
+  std::function<void(std::vector<Token>)> record;
+  // Tokens of the prompt that the client marked to be kept; absent where it marked none.
+  std::optional<int64_t> kept_tokens;
   // Shown under "prompt_logprobs", apart from what echo shows.
   bool show_prompt_logprobs = false;
 };

@@ -8,6 +8,7 @@
 #include <limits>
 
 #include "quire/engine/request_limits.h"
+#include "quire/tiers/page_key.h"
 
 namespace quire {
 namespace {
@@ -140,6 +141,38 @@ std::string ReadCacheSalt(JsonFields& fields) {
                                             kMaxCacheSaltCharacters));
   }
   return *salt;
+}
+
+bool ReadRetention(JsonFields& fields, Request& request) {
+  constexpr size_t kMostBytes = 256;
+  const auto text = [&](std::string_view name) {
+    std::string value = fields.String(name).value_or("");
+    if (value.size() > kMostBytes) {
+      fields.Reject(name, fmt::format("has {} bytes; it may have {}", value.size(), kMostBytes));
+    }
+    return value;
+  };
+  request.session.id = text("session_id");
+  request.session.next_tool = text("expected_tool");
+  if (request.session.id.empty() && !request.session.next_tool.empty()) {
+    fields.Reject("expected_tool", "is about a session; name it in session_id");
+  }
+  (void)text("prompt_cache_key");  // where to send the request: there is one place
+  const std::string retention = text("prompt_cache_retention");
+  if (retention != "" && retention != "in_memory" && retention != "24h") {
+    fields.Reject("prompt_cache_retention", "must be \"in_memory\" or \"24h\"");
+  }
+  return retention == "24h";
+}
+
+// A prefix has one pin, however often it is asked for.
+void KeepPrefix(Request& request, int64_t tokens, double ttl_s) {
+  const auto prefix = std::span(request.prompt).first(tokens);
+  std::string name;
+  for (const std::byte byte : ChildKey(RootKey(request.cache_salt), prefix)) {
+    fmt::format_to(std::back_inserter(name), "{:02x}", static_cast<int>(byte));
+  }
+  request.kept.push_back({.name = std::move(name), .tokens = tokens, .ttl_s = ttl_s});
 }
 
 void RejectUnsupported(JsonFields& fields) {

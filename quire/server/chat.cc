@@ -1,5 +1,7 @@
 #include "quire/server/chat.h"
 
+#include <algorithm>
+
 #include "quire/engine/request_limits.h"
 #include "quire/server/call_fields.h"
 #include "quire/server/chat_prompt.h"
@@ -24,6 +26,23 @@ std::optional<int64_t> ReadMaxTokens(JsonFields& fields, int64_t context_length)
   const auto old_name = fields.Integer("max_tokens", 1, context_length);
   const auto new_name = fields.Integer("max_completion_tokens", 1, context_length);
   return new_name ? new_name : old_name;
+}
+
+// Of the functions that the answer may call.
+std::vector<std::string> ToolNames(const JsonFields& fields) {
+  std::vector<std::string> names;
+  const ordered_json* tools = fields.Find("tools");
+  if (tools == nullptr || !tools->is_array()) return names;
+  for (const ordered_json& tool : *tools) {
+    if (!tool.is_object() || !tool.contains("function") || !tool["function"].is_object()) continue;
+    const ordered_json& function = tool["function"];
+    if (function.contains("name") && function["name"].is_string()) names.push_back(function["name"]);
+  }
+  return names;
+}
+
+int64_t AgreementOf(const std::vector<Token>& a, const std::vector<Token>& b) {
+  return std::ranges::mismatch(a, b).in1 - a.begin();
 }
 
 void CheckModalities(JsonFields& fields) {
@@ -57,6 +76,8 @@ ApiResult<Call> ReadChat(const ordered_json& body, const ServedModel& served) {
   request.priority = static_cast<int>(fields.Integer("priority", -1'000'000, 1'000'000).value_or(0));
   request.tenant = fields.String("user").value_or("");
   request.cache_salt = ReadCacheSalt(fields);
+  const bool keeps_prompt = ReadRetention(fields, request);
+  request.session.tools = ToolNames(fields);
   const bool add_special = fields.Bool("add_special_tokens", false);
   if (fields.error()) return std::unexpected(*fields.error());
 
@@ -67,6 +88,13 @@ ApiResult<Call> ReadChat(const ordered_json& body, const ServedModel& served) {
   if (request.prompt.empty()) {
     return std::unexpected(BadField("messages", "messages give an empty prompt; send some text"));
   }
+  for (const CacheMark& mark : ReadCacheMarks(fields, served)) {
+    const int64_t tokens = AgreementOf(mark.prompt.Encode(*served.tokenizer, add_special), request.prompt);
+    KeepPrefix(request, tokens, mark.ttl_s);
+    call.kept_tokens = std::max(call.kept_tokens.value_or(0), tokens);
+  }
+  if (fields.error()) return std::unexpected(*fields.error());
+  if (keeps_prompt) KeepPrefix(request, std::ssize(request.prompt), kKeptForADay_s);
   call.requests.push_back(std::move(request));
   return call;
 }

@@ -9,6 +9,9 @@ using nlohmann::ordered_json;
 
 // Put behind the last message when it is to be continued; the prompt ends where it stands.
 constexpr std::string_view kContinueMark = "\x01quire-continues-here\x01";
+// Put where a prefix ends that is to stay cached, in a copy of the messages that only tells where that is.
+constexpr std::string_view kCacheMark = "\x01quire-keeps-up-to-here\x01";
+constexpr size_t kMaxCacheMarks = 4;
 
 // Parts of type text, joined by line breaks.
 std::string JoinParts(const ordered_json& parts, const std::string& where, JsonFields& fields) {
@@ -105,9 +108,55 @@ ordered_json ReadTools(JsonFields& fields) {
   return *tools;
 }
 
-}  // namespace
+// Where the client marked a message: a place in its content, which is a text by now.
+struct MarkedPlace {
+  size_t message = 0, byte = 0;
+  double ttl_s = 0;
+};
 
-ChatPrompt ReadChatPrompt(JsonFields& fields, const ServedModel& served) {
+// {"type": "ephemeral", "ttl": "5m" or "1h"}
+std::optional<double> ReadCacheControl(const ordered_json& object, const std::string& where,
+                                       JsonFields& fields) {
+  const auto control = object.find("cache_control");
+  if (control == object.end() || control->is_null()) return std::nullopt;
+  const std::string place = where + ".cache_control";
+  if (!control->is_object() || control->value("type", ordered_json()) != "ephemeral") {
+    fields.Reject(place, "must be an object of type \"ephemeral\"");
+    return std::nullopt;
+  }
+  const ordered_json ttl = control->value("ttl", ordered_json("5m"));
+  if (ttl != "5m" && ttl != "1h") fields.Reject(place + ".ttl", "must be \"5m\" or \"1h\"");
+  return ttl == "1h" ? 3600 : 300;
+}
+
+std::vector<MarkedPlace> FindMarkedPlaces(JsonFields& fields, const ordered_json& messages) {
+  std::vector<MarkedPlace> places;
+  for (size_t i = 0; i < messages.size(); ++i) {
+    const ordered_json& message = messages[i];
+    const std::string where = fmt::format("messages[{}]", i);
+    const auto content = message.find("content");
+    size_t end = 0;
+    if (content != message.end() && content->is_array()) {
+      for (size_t part = 0; part < content->size(); ++part) {
+        const ordered_json only = ordered_json::array({(*content)[part]});
+        end += (part > 0 ? 1 : 0) + JoinParts(only, where, fields).size();
+        const auto ttl_s =
+            ReadCacheControl((*content)[part], fmt::format("{}.content[{}]", where, part), fields);
+        if (ttl_s) places.push_back({i, end, *ttl_s});
+      }
+    } else if (content != message.end() && content->is_string()) {
+      end = content->get_ref<const std::string&>().size();
+    }
+    if (const auto ttl_s = ReadCacheControl(message, where, fields)) places.push_back({i, end, *ttl_s});
+  }
+  if (places.size() > kMaxCacheMarks) {
+    fields.Reject("messages", fmt::format("have cache_control at {} places; mark at most {}", places.size(),
+                                          kMaxCacheMarks));
+  }
+  return places;
+}
+
+ChatInput ReadInput(JsonFields& fields) {
   ChatInput input;
   input.add_generation_prompt =
       fields.Bool("add_generation_prompt", !fields.Bool("continue_final_message", false));
@@ -118,6 +167,14 @@ ChatPrompt ReadChatPrompt(JsonFields& fields, const ServedModel& served) {
   if (const ordered_json* extra = fields.Object("chat_template_kwargs")) input.extra = *extra;
   input.tools = ReadTools(fields);
   input.messages = ReadMessages(fields);
+  return input;
+}
+
+}  // namespace
+
+ChatPrompt ReadChatPrompt(JsonFields& fields, const ServedModel& served) {
+  ChatInput input = ReadInput(fields);
+  const bool continues = fields.Bool("continue_final_message", false);
   if (!served.chat_template) {
     fields.Reject("messages", "cannot be used: " + served.chat_template_missing);
   }
@@ -142,6 +199,28 @@ ChatPrompt ReadChatPrompt(JsonFields& fields, const ServedModel& served) {
     prompt->Cut(end);
   }
   return *std::move(prompt);
+}
+
+// Rendered once more for every mark, so that the marks change nothing in the prompt itself.
+std::vector<CacheMark> ReadCacheMarks(JsonFields& fields, const ServedModel& served) {
+  std::vector<CacheMark> marks;
+  const std::vector<MarkedPlace> places = FindMarkedPlaces(fields, *fields.Array("messages"));
+  if (fields.error()) return marks;
+  for (const MarkedPlace& place : places) {
+    ChatInput input = ReadInput(fields);
+    auto& content = input.messages[place.message]["content"].get_ref<std::string&>();
+    content.insert(place.byte, kCacheMark);
+    Result<ChatPrompt> prompt = RenderChat(*served.chat_template, *served.tokenizer, std::move(input));
+    const size_t end = prompt ? prompt->text.find(kCacheMark) : std::string::npos;
+    if (end == std::string::npos) {
+      fields.Reject(fmt::format("messages[{}].cache_control", place.message),
+                    "is at a place that the model's chat template does not show");
+      return {};
+    }
+    prompt->Cut(end);
+    marks.push_back({.prompt = *std::move(prompt), .ttl_s = place.ttl_s});
+  }
+  return marks;
 }
 
 }  // namespace quire

@@ -109,15 +109,21 @@ ApiResult<Call> ReadCompletion(const ordered_json& body, const ServedModel& serv
   ReadBeams(fields, sampling, served, call);
   // What is best is judged by log-probabilities.
   if (call.samples > call.n && !sampling.logprobs) sampling.logprobs = 0;
-  const int priority = static_cast<int>(fields.Integer("priority", -1'000'000, 1'000'000).value_or(0));
-  const std::string tenant = fields.String("user").value_or("");
-  const std::string cache_salt = ReadCacheSalt(fields);
+  Request common;
+  common.id = call.id;
+  common.priority = static_cast<int>(fields.Integer("priority", -1'000'000, 1'000'000).value_or(0));
+  common.tenant = fields.String("user").value_or("");
+  common.cache_salt = ReadCacheSalt(fields);
+  const bool keeps_prompt = ReadRetention(fields, common);
   if (fields.error()) return std::unexpected(*fields.error());
 
   for (Prompt& prompt : ReadPrompts(fields, served)) {
     const int64_t room = std::max<int64_t>(served.context_length - std::ssize(prompt.tokens), 1);
     sampling.max_tokens = max_tokens.value_or(std::min(kDefaultMaxTokens, room));
-    call.requests.push_back({call.id, std::move(prompt.tokens), sampling, priority, tenant, cache_salt});
+    Request& request = call.requests.emplace_back(common);
+    request.prompt = std::move(prompt.tokens);
+    request.sampling = sampling;
+    if (keeps_prompt) KeepPrefix(request, std::ssize(request.prompt), kKeptForADay_s);
     call.prompt_texts.push_back(std::move(prompt.text));
   }
   if (fields.error()) return std::unexpected(*fields.error());

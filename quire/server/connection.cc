@@ -67,7 +67,9 @@ HttpRequest RequestOf(const Message& message, const std::string& peer) {
   HttpRequest request;
   request.method = std::string(message.method_string());
   const std::string target(message.target());
-  request.path = target.substr(0, target.find('?'));
+  const size_t query = std::min(target.find('?'), target.size());
+  request.path = target.substr(0, query);
+  request.query = target.substr(std::min(query + 1, target.size()));
   request.peer = peer;
   for (const auto& field : message) {
     request.headers.emplace_back(LowerCase(field.name_string()), std::string(field.value()));
@@ -332,7 +334,7 @@ asio::awaitable<bool> Connection::ServeRequest() {
 asio::awaitable<bool> Connection::Answer(HttpRequest request, const Head& head) {
   const auto start = Clock::System().Now();
   const std::shared_ptr<Exchange> exchange = exchange_;
-  HttpRequest about{request.method, request.path, {}, {}, request.peer};
+  HttpRequest about{request.method, request.path, {}, {}, {}, request.peer};
   if (!exchange->ended()) {
     exchange->Guard([&] { handler_.Handle(std::move(request), exchange); });
   }

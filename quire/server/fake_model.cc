@@ -290,6 +290,27 @@ class FakeEngine final : public Engine {
     return true;
   }
 
+  // All of it is cached, in pages of kPageTokens.
+  bool Pin(PinAsked asked, std::function<void(const Result<int64_t>&)> answer) override {
+    if (asked.owner == "poor") {
+      answer(Fail(ErrorCode::kResourceExhausted, "8 pages are pinned already"));
+      return true;
+    }
+    const std::lock_guard lock(mutex_);
+    const int64_t tokens = std::ssize(asked.tokens) / kPageTokens * kPageTokens;
+    pins_[asked.name] = std::move(asked.owner);
+    metrics_.pins.Set(static_cast<double>(pins_.size()));
+    answer(tokens);
+    return true;
+  }
+  bool Unpin(std::string name) override {
+    const std::lock_guard lock(mutex_);
+    pins_.erase(name);
+    metrics_.pins.Set(static_cast<double>(pins_.size()));
+    return true;
+  }
+  bool Keep(std::string, std::vector<Token>) override { return true; }
+
  private:
   // False when the request is finished.
   bool Advance(FakeRequest& live) {
@@ -332,6 +353,7 @@ class FakeEngine final : public Engine {
   std::recursive_mutex mutex_;  // guards what follows; sinks are called with it
   std::condition_variable_any bell_;
   std::map<RequestId, std::shared_ptr<FakeRequest>> live_;
+  std::map<std::string, std::string> pins_;  // whose, by name
   RequestId last_id_ = 0;
   bool stopping_ = false;
   std::thread thread_;

@@ -80,14 +80,29 @@ class PromptSink final : public TokenSink {
   PromptSink(std::shared_ptr<Generation> generation, int prompt)
       : generation_(std::move(generation)), prompt_(prompt) {}
 
+  // `record` gets `tokens` with the first answer behind them, when it is complete.
+  void Record(std::vector<Token> tokens, std::function<void(std::vector<Token>)> record) {
+    said_ = std::move(tokens);
+    record_ = std::move(record);
+  }
+
   void OnPromptLogprobs(std::vector<std::optional<PositionLogprobs>> logprobs) override {
     generation_->Push({prompt_, PromptLogprobsEvent{std::move(logprobs)}});
   }
-  void OnOutput(OutputEvent event) override { generation_->Push({prompt_, std::move(event)}); }
+  void OnOutput(OutputEvent event) override {
+    if (record_ && event.index == 0) {
+      said_.insert(said_.end(), event.tokens.begin(), event.tokens.end());
+      if (event.finish == FinishReason::kStop || event.finish == FinishReason::kLength)
+        record_(std::move(said_));
+    }
+    generation_->Push({prompt_, std::move(event)});
+  }
 
  private:
   const std::shared_ptr<Generation> generation_;
   const int prompt_;
+  std::vector<Token> said_;
+  std::function<void(std::vector<Token>)> record_;
 };
 
 Answer Generation::MakeAnswer(const ServedModel& served, Call call) {
@@ -114,6 +129,7 @@ void Generation::Start() {
   for (size_t i = 0; i < requests.size(); ++i) {
     const int64_t least_tokens = std::ssize(requests[i].prompt) + requests[i].sampling.max_tokens.value_or(1);
     auto sink = std::make_shared<PromptSink>(shared_from_this(), static_cast<int>(i));
+    if (answer_.call.record) sink->Record(requests[i].prompt, answer_.call.record);
     if (const Status status = Submit(std::move(requests[i]), std::move(sink)); !status) {
       CancelAll();
       return GiveUpExchange()->Respond(ErrorResponse(SubmitError(status.error(), least_tokens)));

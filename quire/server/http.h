@@ -20,6 +20,7 @@ using HttpHeaders = std::vector<std::pair<std::string, std::string>>;
 struct HttpRequest {
   std::string method;   // "POST"
   std::string path;     // percent-decoded, without the query
+  std::string query;    // as it came, without the '?'
   HttpHeaders headers;  // names in lower case
   std::string body;
   std::string peer;  // the client's address

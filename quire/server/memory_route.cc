@@ -48,6 +48,15 @@ ordered_json TenantsJson(const std::vector<RequestMemory>& requests) {
   return tenants;
 }
 
+// What every owner has pinned; a page that two of them pin counts for both.
+ordered_json PinsJson(const MemoryReport& report) {
+  ordered_json pins = ordered_json::array();
+  for (const auto& [owner, sums] : report.pins) {
+    pins.push_back({{"owner", owner}, {"pins", sums.pins}, {"bytes", sums.pages * report.page_bytes}});
+  }
+  return pins;
+}
+
 ordered_json TierJson(const TierMemory& tier) {
   return {{"pages", tier.usage.pages},
           {"bytes", tier.usage.bytes},
@@ -77,6 +86,8 @@ ordered_json MemoryJson(const MemoryReport& report) {
                            {"waste_bytes", kv.used - kv.filled}}},
                          {"tenants", TenantsJson(report.requests)},
                          {"requests", std::move(requests)}};
+  memory["pinned_bytes"] = report.pinned_bytes;
+  memory["pins"] = PinsJson(report);
   if (report.tier) memory["disk"] = TierJson(*report.tier);
   return memory;
 }

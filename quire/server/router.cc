@@ -1,9 +1,17 @@
 #include "quire/server/router.h"
 
+#include <algorithm>
+
 namespace quire {
 namespace {
 
 bool Matches(std::string_view pattern, std::string_view path) {
+  if (const size_t at = pattern.find("{}"); at != pattern.npos) {
+    if (!path.starts_with(pattern.substr(0, at))) return false;
+    path.remove_prefix(at);
+    const size_t end = std::min(path.find('/'), path.size());
+    return end > 0 && path.substr(end) == pattern.substr(at + 2);
+  }
   if (!pattern.ends_with("/*")) return pattern == path;
   pattern.remove_suffix(1);
   return path.starts_with(pattern) && path.size() > pattern.size();

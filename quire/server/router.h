@@ -1,5 +1,5 @@
 // Which handler answers which method and path. Routes are a table in the order they were added; a path that
-// ends in "/*" matches everything below it.
+// ends in "/*" matches everything below it, and "{}" in a path is one part of it, whatever it is.
 #ifndef QUIRE_SERVER_ROUTER_H_
 #define QUIRE_SERVER_ROUTER_H_
 

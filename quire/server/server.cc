@@ -14,6 +14,7 @@
 #include "quire/server/request_log.h"
 #include "quire/server/router.h"
 #include "quire/server/served_model.h"
+#include "quire/server/session_routes.h"
 #include "quire/server/token_routes.h"
 
 // Invariants: served_ is written once, before ready_ is set, and read only after ready_ was seen set. The
@@ -57,7 +58,10 @@ HttpResponse JsonResponse(const ordered_json& json) { return {.body = DumpJson(j
 
 class ApiServer final : public Server, private HttpHandler {
  public:
-  explicit ApiServer(const ServerOptions& options) : options_(options) { AddRoutes(); }
+  explicit ApiServer(const ServerOptions& options)
+      : options_(options), sessions_(served_, !options.api_keys.empty()) {
+    AddRoutes();
+  }
 
   Status Open() {
     QUIRE_ASSIGN(http_, HttpServer::Listen(options_.http, *this));
@@ -74,6 +78,7 @@ class ApiServer final : public Server, private HttpHandler {
     served_.names = options_.model_names;
     if (served_.names.empty()) served_.names.push_back(runtime.model->info().name);
     served_.created = time(nullptr);
+    sessions_.Open(runtime.records.get());
     ready_ = true;
   }
 
@@ -117,6 +122,7 @@ class ApiServer final : public Server, private HttpHandler {
   Router router_;
   HttpMetrics metrics_;
   ServedModel served_;
+  SessionRoutes sessions_;
   std::atomic<bool> ready_ = false;
   std::atomic<bool> draining_ = false;
   std::unique_ptr<HttpServer> http_;
@@ -161,6 +167,7 @@ void ApiServer::AddRoutes() {
   });
   AddCall("/v1/completions", ReadCompletion);
   AddCall("/v1/chat/completions", ReadChat);
+  sessions_.Add(router_);
   AddJson("/tokenize", Tokenize);
   AddJson("/detokenize", Detokenize);
 }
@@ -171,6 +178,9 @@ void ApiServer::AddCall(const std::string& path, CallRoute read) {
     if (!body) return exchange->Respond(ErrorResponse(body.error()));
     auto call = read(*body, served_);
     if (!call) return exchange->Respond(ErrorResponse(call.error()));
+    if (const auto joined = sessions_.Join(request, *call); !joined) {
+      return exchange->Respond(ErrorResponse(joined.error()));
+    }
     call->created = time(nullptr);
     StartGeneration(served_, *std::move(call), std::move(exchange));
   });
@@ -261,7 +271,7 @@ HttpResponse ApiServer::OptionsResponse(const HttpRequest& head) const {
   const std::string allowed = router_.Allowed(head.path);
   if (!allowed.empty()) response.headers.emplace_back("Allow", allowed);
   if (IsPreflight(head)) {
-    response.headers.emplace_back("Access-Control-Allow-Methods", "GET, POST, OPTIONS");
+    response.headers.emplace_back("Access-Control-Allow-Methods", "GET, POST, DELETE, OPTIONS");
     response.headers.emplace_back("Access-Control-Allow-Headers",
                                   head.Header("access-control-request-headers"));
     response.headers.emplace_back("Access-Control-Max-Age", "600");

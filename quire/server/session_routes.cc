@@ -276,7 +276,8 @@ void SessionRoutes::Restore(const Session& session, JsonFields&, ExchangePtr exc
 ApiResult<void> SessionRoutes::Join(const HttpRequest& head, Call& call) {
   for (Request& request : call.requests) {
     request.owner = Owner(head, request.tenant);
-    for (KeptPrefix& kept : request.kept) kept.name = "cache/" + request.owner + "/" + kept.name;
+    for (KeptPrefix& kept : request.kept)
+      kept.name = fmt::format("{}{}/{}", kKeptPrefix, request.owner, kept.name);
   }
   Request& request = call.requests.front();
   if (request.session.id.empty()) return {};

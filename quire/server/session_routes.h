@@ -5,9 +5,11 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "quire/server/call.h"
 #include "quire/server/http.h"
+#include "quire/server/json_fields.h"
 #include "quire/server/router.h"
 #include "quire/server/served_model.h"
 #include "quire/server/session_store.h"
@@ -25,7 +27,7 @@ class SessionRoutes {
 
   void Add(Router& router);
   // What is saved can be found from now on. REQUIRES: called once, before the first request.
-  void Open(const RecordFolder* folder) { store_.Open(folder); }
+  void Open(const RecordFolder* folder) { store_.Open(folder, served_.tokenizer->vocab_size()); }
 
   // Makes the call's requests the owner's, and part of the session that it names. Errors: 404, 400.
   ApiResult<void> Join(const HttpRequest& head, Call& call);

@@ -86,14 +86,22 @@ ordered_json SessionJson(const Session& session) {
       {"saved_at", session.saved ? ordered_json(*session.saved) : ordered_json(nullptr)}};
 }
 
-void SessionStore::Open(const RecordFolder* folder) {
+std::optional<Session> SessionStore::ReadSaved(const std::string& id) const {
+  const auto record = folder_->Read(id);
+  auto session = record ? FromRecord(*record) : std::nullopt;
+  if (!session || session->id != id) return std::nullopt;
+  const auto is_token = [&](Token token) { return token >= 0 && token < vocab_size_; };
+  return std::ranges::all_of(session->tokens, is_token) ? session : std::nullopt;
+}
+
+void SessionStore::Open(const RecordFolder* folder, int vocab_size) {
   const std::lock_guard lock(mutex_);
   folder_ = folder;
+  vocab_size_ = vocab_size;
   if (folder == nullptr) return;
   for (const std::string& id : folder->Names()) {
-    const auto record = folder->Read(id);
-    auto session = record ? FromRecord(*record) : std::nullopt;
-    if (!session || session->id != id) continue;
+    auto session = ReadSaved(id);
+    if (!session) continue;
     tokens_ += std::ssize(session->tokens);
     ++of_owner_[session->owner];
     sessions_.emplace(id, *std::move(session));
@@ -201,8 +209,7 @@ ApiResult<Session> SessionStore::Restore(std::string_view owner, const std::stri
   const std::lock_guard lock(mutex_);
   Session* session = Get(owner, id, now);
   if (session == nullptr) return std::unexpected(NoSession(id));
-  const auto record = folder_ != nullptr && session->saved ? folder_->Read(id) : std::nullopt;
-  auto saved = record ? FromRecord(*record) : std::nullopt;
+  auto saved = folder_ != nullptr && session->saved ? ReadSaved(id) : std::nullopt;
   if (!saved) {
     return std::unexpected(ErrorWithStatus(
         409, fmt::format("session '{}' was not saved, or is damaged on disk; save it first", id),

@@ -50,8 +50,9 @@ class SessionStore {
   static constexpr size_t kMost = 65536;
   static constexpr int64_t kMostTokens = 64 << 20;  // of all sessions
 
-  // Brings back what was saved. `folder`, which may be null, outlives the store.
-  void Open(const RecordFolder* folder);
+  // Brings back what was saved. `folder`, which may be null, outlives the store; token ids are below
+  // `vocab_size`.
+  void Open(const RecordFolder* folder, int vocab_size);
   bool can_save() const { return folder_ != nullptr; }
 
   // With a new id. Errors: 429 when the owner has as many as it may.
@@ -76,6 +77,7 @@ class SessionStore {
  private:
   using Sessions = std::map<std::string, Session, std::less<>>;  // by id
 
+  std::optional<Session> ReadSaved(const std::string& id) const;
   Session* Get(std::string_view owner, const std::string& id, int64_t now);
   void Expire(int64_t now);
   void Erase(Sessions::iterator session);
@@ -86,6 +88,7 @@ class SessionStore {
   int64_t tokens_ = 0;
   int64_t expired_at_ = 0;
   const RecordFolder* folder_ = nullptr;
+  int vocab_size_ = 0;
 };
 
 }  // namespace quire

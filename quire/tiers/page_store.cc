@@ -176,6 +176,15 @@ bool PageStore::StartWrite(const PageKey& key, std::span<const std::byte> page, 
   return true;
 }
 
+void PageStore::Touch(const PageKey& key) {
+  const auto entry = entries_.find(key);
+  if (entry == entries_.end() || !entry->second.stored || entry->second.readers > 0) return;
+  order_.erase({entry->second.place.last_use, key});
+  entry->second.place.last_use = ++uses_;
+  changes_.push_back({key, entry->second.place});
+  Settle(entry);
+}
+
 bool PageStore::StartRead(const PageKey& key, std::span<std::byte> page, uint64_t tag) {
   if (under_way_ == options_.depth || !Contains(key)) return false;
   Entry& entry = entries_.find(key)->second;

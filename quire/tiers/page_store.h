@@ -62,6 +62,7 @@ class PageStore final : public PageTier {
   ~PageStore() override;
 
   bool Contains(const PageKey& key) const override;
+  void Touch(const PageKey& key) override;
   bool StartWrite(const PageKey& key, std::span<const std::byte> page, uint64_t tag) override;
   bool StartRead(const PageKey& key, std::span<std::byte> page, uint64_t tag) override;
   void SetWake(std::function<void()> wake) override { wake_ = std::move(wake); }

@@ -32,6 +32,8 @@ class PageTier {
 
   // Whether a read of the page can start. Takes no more than a few microseconds.
   virtual bool Contains(const PageKey& key) const = 0;
+  // The page counts as used just now, where the tier looks at that.
+  virtual void Touch(const PageKey& key) {}
   // Start moving a page down or up. False when no more moves can be under way now, or none at all for a
   // while.
   virtual bool StartWrite(const PageKey& key, std::span<const std::byte> page, uint64_t tag) = 0;
