@@ -9,7 +9,9 @@
 #include <optional>
 #include <vector>
 
+#include "quire/base/thread_pool.h"
 #include "quire/cli/forward_bench.h"
+#include "quire/files/model_files.h"
 #include "quire/policies/batch_advice.h"
 
 namespace quire {

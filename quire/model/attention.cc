@@ -1,13 +1,16 @@
 #include "quire/model/attention.h"
 
 #include <algorithm>
+#include <bit>
 
 namespace quire {
 namespace {
 
+// By doubling, so that sequences that get longer page by page take memory a few times in all.
 template <typename T>
 void GrowTo(std::vector<T>& vector, size_t size) {
-  if (vector.size() < size) vector.resize(size);
+  constexpr size_t kLeast = 64;
+  if (vector.size() < size) vector.resize(std::bit_ceil(std::max(size, kLeast)));
 }
 
 }  // namespace

@@ -114,19 +114,18 @@ void AttentionPlan::AddSplits(int b) {
 void AttentionPlan::AddWholeSplits(int64_t block_tokens) {
   std::ranges::sort(whole_splits_, {},
                     [](const WholeSplit& s) { return std::tie(s.split, s.page, s.block); });
-  std::vector<int> sharers;
   for (size_t i = 0; i < whole_splits_.size();) {
     const int64_t split = whole_splits_[i].split;
     const AttentionBlock& first = blocks_[whole_splits_[i].block];
-    sharers.clear();
+    sharers_.clear();
     int64_t tokens = 0;
     for (; i < whole_splits_.size() && whole_splits_[i].split == split; ++i) {
       const AttentionBlock& block = blocks_[whole_splits_[i].block];
       if (tokens > 0 && (tokens + block.tokens > block_tokens || !SamePages(first, block, split))) break;
       tokens += block.tokens;
-      sharers.push_back(whole_splits_[i].block);
+      sharers_.push_back(whole_splits_[i].block);
     }
-    AddTask(sharers, split, split + 1);
+    AddTask(sharers_, split, split + 1);
   }
 }
 

@@ -123,6 +123,7 @@ class AttentionPlan {
   std::vector<AttentionTask> tasks_;
   std::vector<int> members_;  // blocks, task by task
   std::vector<WholeSplit> whole_splits_;
+  std::vector<int> sharers_;  // blocks that share one split
   int64_t shared_slots_ = 0;
   int64_t most_slots_ = 0;
 };
