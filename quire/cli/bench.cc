@@ -7,6 +7,7 @@
 #include "quire/base/byte_size.h"
 #include "quire/base/clock.h"
 #include "quire/cli/bar_chart.h"
+#include "quire/cli/bench_report.h"
 #include "quire/cli/forward_bench.h"
 #include "quire/cli/generate.h"
 #include "quire/cli/model_path.h"
@@ -146,17 +147,17 @@ class BenchVerb final : public Verb {
 
   Status WriteJson(const LanguageModel& model, const ThreadPool& pool,
                    const std::vector<BenchResult>& results) const {
-    nlohmann::ordered_json json = {{"model", model.info().name},
-                                   {"architecture", model.info().architecture},
-                                   {"parameters", model.info().parameters},
-                                   {"weight_bytes", model.info().weight_bytes},
-                                   {"kernels", BestKernels().name},
-                                   {"threads", pool.threads()},
-                                   {"kv_type", kv_type_},
-                                   {"exact", exact_},
-                                   {"load_seconds", load_s_},
-                                   {"resident_bytes", ResidentBytes()},
-                                   {"results", nlohmann::ordered_json::array()}};
+    nlohmann::ordered_json json = BenchReport("", model.info().name, pool,
+                                              {{"kv_type", kv_type_},
+                                               {"exact", exact_},
+                                               {"page_tokens", page_tokens_},
+                                               {"max_step_tokens", step_tokens_},
+                                               {"repetitions", repetitions_}});
+    json["architecture"] = model.info().architecture;
+    json["parameters"] = model.info().parameters;
+    json["weight_bytes"] = model.info().weight_bytes;
+    json["load_seconds"] = load_s_;
+    json["resident_bytes"] = ResidentBytes();
     for (const BenchResult& result : results) {
       const Spread spread = SpreadOf(result.tokens_per_second);
       json["results"].push_back({{"test", result.what.Name()},

@@ -5,6 +5,7 @@
 #include <optional>
 
 #include "quire/cli/bar_chart.h"
+#include "quire/cli/bench_report.h"
 #include "quire/cli/generate.h"
 #include "quire/cli/progress.h"
 #include "quire/cli/runtime_flags.h"
@@ -86,14 +87,20 @@ class BenchReplayVerb final : public Verb {
     if (json_ != "-") QUIRE_TRY(WriteOut(Table(*runtime, workload, summary)));
     if (!json_.empty()) QUIRE_TRY(WriteJson(*runtime, result, summary));
     if (!svg_.empty()) QUIRE_TRY(WriteSvg(*runtime, summary));
+    if (held_bytes_ > 0) {
+      return Fail(ErrorCode::kInternal, "{} bytes of KV pages are still held when all turns are over",
+                  held_bytes_);
+    }
     return summary.failed == 0 ? 0 : 1;
   }
 
  private:
-  static Result<ReplayResult> InRealTime(Runtime& runtime, const Workload& workload,
-                                         const ReplayOptions& options) {
+  Result<ReplayResult> InRealTime(Runtime& runtime, const Workload& workload, const ReplayOptions& options) {
     runtime.engine->Start();
-    return Replay(*runtime.engine, workload, options);
+    ReplayResult result = Replay(*runtime.engine, workload, options);
+    runtime.engine->Drain();
+    held_bytes_ = runtime.engine->kv_usage().used;
+    return result;
   }
 
   // An engine of the same memory, whose steps take what they are said to.
@@ -106,7 +113,9 @@ class BenchReplayVerb final : public Verb {
     QUIRE_ASSIGN(const auto engine, Engine::Create(model, nullptr, PageCache(layout, std::move(pool)),
                                                    *runtime.pool, runtime.engine->options(), clock));
     options.clock = &clock;
-    return Replay(*engine, workload, options);
+    ReplayResult result = Replay(*engine, workload, options);
+    held_bytes_ = engine->kv_usage().used;
+    return result;
   }
 
   std::string Table(const Runtime& runtime, const Workload& workload, const ReplaySummary& summary) const {
@@ -148,45 +157,43 @@ class BenchReplayVerb final : public Verb {
 
   Status WriteJson(const Runtime& runtime, const ReplayResult& result, const ReplaySummary& summary) const {
     const EngineOptions& engine = runtime_.options.engine;
-    ordered_json json = {{"model", runtime.model->info().name},
-                         {"kernels", BestKernels().name},
-                         {"threads", runtime.pool->threads()},
-                         {"scheduling", engine.scheduling},
-                         {"retention", engine.retention},
-                         {"simulated", prices_},
-                         {"prefix_caching", runtime_.prefix_caching == "on"},
-                         {"kv_bytes", runtime.engine->kv_usage().total},
-                         {"trace", trace_},
-                         {"length_scale", load_.length_scale},
-                         {"speed", load_.speed},
-                         {"users", users_},
-                         {"burst_cv", load_.burst_cv},
-                         {"turns_each", load_.turns},
-                         {"seconds", result.seconds},
-                         {"done", summary.done},
-                         {"left", summary.left},
-                         {"failed", summary.failed},
-                         {"prompt_tokens", summary.prompt_tokens},
-                         {"cached_tokens", summary.cached_tokens},
-                         {"shared_tokens", summary.shared_tokens},
-                         {"output_tokens", summary.output_tokens},
-                         {"output_tokens_per_second", summary.output_tokens_per_s},
-                         {"first_token_seconds", QuantilesJson(summary.first_token_s)},
-                         {"gap_seconds", QuantilesJson(summary.gap_s)},
-                         {"turn_seconds", QuantilesJson(summary.turn_s)},
-                         {"conversation_seconds", QuantilesJson(summary.job_s)},
-                         {"turns", ordered_json::array()}};
+    ordered_json json = BenchReport("replay", runtime.model->info().name, *runtime.pool,
+                                    {{"scheduling", engine.scheduling},
+                                     {"retention", engine.retention},
+                                     {"simulated", prices_},
+                                     {"prefix_caching", runtime_.prefix_caching == "on"},
+                                     {"kv_bytes", runtime.engine->kv_usage().total},
+                                     {"trace", trace_},
+                                     {"length_scale", load_.length_scale},
+                                     {"speed", load_.speed},
+                                     {"users", users_},
+                                     {"burst_cv", load_.burst_cv},
+                                     {"turns", load_.turns}});
+    json.update({{"seconds", result.seconds},
+                 {"done", summary.done},
+                 {"left", summary.left},
+                 {"failed", summary.failed},
+                 {"prompt_tokens", summary.prompt_tokens},
+                 {"cached_tokens", summary.cached_tokens},
+                 {"shared_tokens", summary.shared_tokens},
+                 {"output_tokens", summary.output_tokens},
+                 {"output_tokens_per_second", summary.output_tokens_per_s},
+                 {"first_token_seconds", QuantilesJson(summary.first_token_s)},
+                 {"gap_seconds", QuantilesJson(summary.gap_s)},
+                 {"turn_seconds", QuantilesJson(summary.turn_s)},
+                 {"conversation_seconds", QuantilesJson(summary.job_s)},
+                 {"kv_bytes_used_at_end", held_bytes_}});
     for (const TurnRecord& turn : result.turns) {
-      json["turns"].push_back({{"conversation", turn.conversation},
-                               {"asked", turn.asked_s},
-                               {"first", turn.first_s},
-                               {"last", turn.last_s},
-                               {"prompt_tokens", turn.prompt_tokens},
-                               {"cached_tokens", turn.cached_tokens},
-                               {"shared_tokens", turn.shared_tokens},
-                               {"output_tokens", turn.output_tokens},
-                               {"end", EndName(turn.end)},
-                               {"failure", turn.failure}});
+      json["results"].push_back({{"conversation", turn.conversation},
+                                 {"asked", turn.asked_s},
+                                 {"first", turn.first_s},
+                                 {"last", turn.last_s},
+                                 {"prompt_tokens", turn.prompt_tokens},
+                                 {"cached_tokens", turn.cached_tokens},
+                                 {"shared_tokens", turn.shared_tokens},
+                                 {"output_tokens", turn.output_tokens},
+                                 {"end", EndName(turn.end)},
+                                 {"failure", turn.failure}});
     }
     return WriteJsonTo(json_, json);
   }
@@ -194,6 +201,7 @@ class BenchReplayVerb final : public Verb {
   RuntimeFlags runtime_;
   WorkloadOptions load_;
   std::string trace_, prices_, json_, svg_;
+  int64_t held_bytes_ = 0;  // when all turns are over: nothing, or pages were lost
   std::optional<uint64_t> seed_ = 1;
   int64_t requests_ = 100, users_ = 0;
 };

@@ -6,6 +6,7 @@
 #include <fstream>
 
 #include "quire/cli/advice.h"
+#include "quire/cli/energy_meter.h"
 #include "quire/cli/machine_facts.h"
 
 namespace quire {
@@ -53,6 +54,24 @@ TEST_F(MachineFactsTest, ReadsAnotherMachine) {
   EXPECT_EQ(facts.cgroup_cpus, 1.5);
   EXPECT_EQ(facts.governor, "powersave");
   EXPECT_EQ(facts.huge_pages, "never");
+}
+
+TEST_F(MachineFactsTest, EnergyIsWhatThePackagesCounted) {
+  EXPECT_EQ(EnergyMeter(root_.string()).Take(), std::nullopt) << "nothing to read";
+  const std::string cap = "sys/class/powercap/";
+  for (const char* package : {"intel-rapl:0", "intel-rapl:1"}) {
+    Write(cap + package + "/energy_uj", "9000000\n");
+    Write(cap + package + "/max_energy_range_uj", "10000000\n");
+  }
+  Write(cap + "intel-rapl:0:0/energy_uj", "1\n");  // a part of package 0
+  Write(cap + "dtpm/energy_uj", "1\n");
+  EnergyMeter meter(root_.string());
+  EXPECT_EQ(meter.Take(), 0.0);
+  Write(cap + "intel-rapl:0/energy_uj", "9500000\n");
+  Write(cap + "intel-rapl:1/energy_uj", "1000000\n");  // begins anew
+  EXPECT_EQ(meter.Take(), 2.5);
+  Write(cap + "intel-rapl:1/energy_uj", "");
+  EXPECT_EQ(meter.Take(), std::nullopt) << "half a machine is no measurement";
 }
 
 TEST_F(MachineFactsTest, MissingFilesAreNoTrouble) {

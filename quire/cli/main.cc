@@ -19,8 +19,12 @@ namespace {
 
 constexpr VerbRow kVerbs[] = {
     {"bench", "measure prefill, decode and batched decode", MakeBench},
-    {"bench kv", "compare the types of KV pages: bytes, speed, answers", MakeBenchKv},
+    {"bench kv", "compare ways to keep KV: bytes, speed, answers", MakeBenchKv},
     {"bench replay", "let a model serve a recorded trace, and measure it", MakeBenchReplay},
+    {"bench saliency", "show which pages of a prompt its answer leans on", MakeBenchSaliency},
+    {"bench six", "memory, utilisation, latency, throughput, energy, quality", MakeBenchSix},
+    {"bench trace", "write a load for bench replay that nobody recorded", MakeBenchTrace},
+    {"bench turns", "ask five questions about a text, of every way to keep KV", MakeBenchTurns},
     {"chat", "talk to a model in the terminal", MakeChat},
     {"doctor", "look at this machine: what is used, what is slow, and why", MakeDoctor},
     {"inspect", "show a model's metadata and memory needs", MakeInspect},
@@ -39,7 +43,7 @@ constexpr int kExitUsage = 2;
 std::string ProgramHelp() {
   std::string text =
       "usage: quire VERB ...\nRuns and serves language models on the CPU, out of paged memory.\n\n";
-  for (const VerbRow& row : kVerbs) text += fmt::format("  {:<14}{}\n", row.name, row.summary);
+  for (const VerbRow& row : kVerbs) text += fmt::format("  {:<16}{}\n", row.name, row.summary);
   return text + "\n  quire VERB --help shows a verb's flags, quire --version the version.\n";
 }
 

@@ -30,6 +30,10 @@ struct VerbRow {
 std::unique_ptr<Verb> MakeBench();
 std::unique_ptr<Verb> MakeBenchKv();
 std::unique_ptr<Verb> MakeBenchReplay();
+std::unique_ptr<Verb> MakeBenchSaliency();
+std::unique_ptr<Verb> MakeBenchSix();
+std::unique_ptr<Verb> MakeBenchTrace();
+std::unique_ptr<Verb> MakeBenchTurns();
 std::unique_ptr<Verb> MakeChat();
 std::unique_ptr<Verb> MakeDoctor();
 std::unique_ptr<Verb> MakeInspect();

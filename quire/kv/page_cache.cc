@@ -165,6 +165,17 @@ void PageCache::TrimWindows(PageTable& table, int64_t position) {
   }
 }
 
+void PageCache::LeaveOut(PageTable& table, int64_t first, int64_t end) {
+  QUIRE_CHECK(table.prefix == nullptr && first <= end && end * layout_.page_tokens() <= table.tokens);
+  for (std::vector<PageId>& pages : table.groups) {
+    for (int64_t i = first; i < end; ++i) DropPage(table, pages[i]);
+    pages.erase(pages.begin() + first, pages.begin() + end);
+  }
+  const int64_t tokens = (end - first) * layout_.page_tokens();
+  table.tokens -= tokens;
+  table.left_out += tokens;
+}
+
 PageTable PageCache::Fork(const PageTable& table) {
   for (const auto& pages : table.groups) {
     for (PageId page : pages) {
@@ -195,6 +206,7 @@ KvUsage PageCache::Usage() const {
 // -- Match --------------------------------------------------------------------------------------------------
 
 int64_t PageCache::Match(PageTable& table, std::string_view salt, std::span<const Token> tokens) {
+  QUIRE_CHECK(table.left_out == 0);
   table.groups.resize(layout_.groups().size());
   if (std::ssize(tokens) <= table.tokens) return 0;
   PrefixNode* const from = table.prefix != nullptr ? table.prefix : index_.FindRoot(salt);
@@ -262,7 +274,7 @@ void PageCache::Adopt(PageTable& table, int64_t kept_pages, const Hit& hit) {
 // -- Publish ------------------------------------------------------------------------------------------------
 
 void PageCache::Publish(PageTable& table, std::string_view salt, std::span<const Token> tokens) {
-  QUIRE_CHECK(std::ssize(tokens) <= table.tokens);
+  QUIRE_CHECK(table.left_out == 0 && std::ssize(tokens) <= table.tokens);
   const int64_t page_tokens = layout_.page_tokens();
   int64_t index = table.prefix != nullptr ? table.prefix->depth : 0;
   if ((index + 1) * page_tokens > std::ssize(tokens)) return;

@@ -92,6 +92,11 @@ class PageCache {
   // Returns the pages of sliding-window groups that no query at `position` or later can see.
   void TrimWindows(PageTable& table, int64_t position);
 
+  // The table goes on without its pages [first, end) of every group, and without their tokens: what was
+  // computed saw them, what comes next does not. Windows then reach further back by as much. REQUIRES: the
+  // pages are full; the table was neither matched nor published, and never will be.
+  void LeaveOut(PageTable& table, int64_t first, int64_t end);
+
   // A second sequence over the same tokens, sharing every page (parallel sampling, n > 1).
   PageTable Fork(const PageTable& table);
 

@@ -71,6 +71,34 @@ TEST(PageCache, AForkSharesPagesUntilOneOfThemWrites) {
   EXPECT_EQ(cache.pool().used_pages(), 0);
 }
 
+TEST(PageCache, ATableGoesOnWithoutPagesThatItLeftOut) {
+  PageCache cache = MakeCache({0}, 12);
+  PageTable table;
+  ASSERT_EQ(cache.Reserve(table, 5 * kPageTokens + 3), Verdict::kGranted);
+  const std::vector<PageId> before = table.groups[0];
+  PageTable fork = cache.Fork(table);
+  cache.LeaveOut(fork, 1, 4);
+  EXPECT_EQ(fork.groups[0], (std::vector<PageId>{before[0], before[4], before[5]}));
+  EXPECT_EQ(fork.tokens, 2 * kPageTokens + 3);
+  EXPECT_EQ(fork.left_out, 3 * kPageTokens);
+  EXPECT_EQ(fork.pages_held, 3);
+  EXPECT_EQ(cache.pool().used_pages(), 6) << "the other table has them";
+  EXPECT_EQ(table.groups[0], before);
+
+  ASSERT_EQ(cache.Reserve(fork, kPageTokens), Verdict::kGranted);
+  EXPECT_EQ(fork.groups[0].size(), 4u);
+  cache.Release(table);
+  EXPECT_EQ(cache.pool().used_pages(), 4);
+  EXPECT_EQ(cache.Usage().filled, (3 * kPageTokens + 3) * cache.Usage().used / (4 * kPageTokens));
+  cache.LeaveOut(fork, 2, 2);
+  cache.LeaveOut(fork, 0, 3);
+  EXPECT_EQ(fork.left_out, 6 * kPageTokens);
+  EXPECT_EQ(fork.tokens, 3);
+  cache.Release(fork);
+  EXPECT_EQ(cache.pool().used_pages(), 0);
+  EXPECT_EQ(cache.Usage().filled, 0);
+}
+
 TEST(PageCache, AForkOfFullPagesCopiesNothing) {
   PageCache cache = MakeCache({0}, 4);
   PageTable a;

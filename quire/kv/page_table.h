@@ -1,6 +1,7 @@
 // The pages of one sequence: for each layer group, the page of every page_tokens consecutive positions. A
 // page that left a sliding window is kNoPage. `tokens` positions are reserved; the sequence may write K and V
-// into any of them.
+// into any of them. A table that left pages out has closed the gap: the next token is the (tokens +
+// left_out)th of its text.
 #ifndef QUIRE_KV_PAGE_TABLE_H_
 #define QUIRE_KV_PAGE_TABLE_H_
 
@@ -16,7 +17,8 @@ struct PrefixNode;
 struct PageTable {
   std::vector<std::vector<PageId>> groups;  // [group][position / page_tokens]
   int64_t tokens = 0;
-  int64_t pages_held = 0;        // over all groups, without kNoPage; shared ones too
+  int64_t left_out = 0;    // tokens that were in the table and left it: what comes next does not see them
+  int64_t pages_held = 0;  // over all groups, without kNoPage; shared ones too
   PrefixNode* prefix = nullptr;  // the deepest node of the prefix index on its path, once it has one
 
   bool empty() const { return tokens == 0; }

@@ -213,6 +213,23 @@ TEST_P(SameBits, WithTrimmedWindows) {
   EXPECT_EQ(trimmed, whole);
 }
 
+// What was left out is not seen, and does not move what comes next.
+TEST_P(SameBits, AsIfPagesThatWereLeftOutHadNeverBeen) {
+  ThreadPool pool(2);
+  const auto model = LoadWith(pool);
+  const auto prompt = Prompt(180, 1);
+  const std::span<const Token> all(prompt);
+  PageTable long_table, short_table, moved;
+  model->Step(long_table, all.first(160), LogitsWanted::kNone);
+  model->cache().LeaveOut(long_table, 2, 10);
+  model->Step(short_table, all.first(32), LogitsWanted::kNone);
+  model->Step(moved, all.first(32), LogitsWanted::kNone);
+  short_table.left_out = 128;
+  const LogitRows without = model->Step(long_table, all.subspan(160));
+  EXPECT_EQ(without, model->Step(short_table, all.subspan(160)));
+  EXPECT_NE(without, model->Step(moved, all.subspan(160))) << "its text is shorter";
+}
+
 INSTANTIATE_TEST_SUITE_P(All, SameBits,
                          ::testing::Combine(::testing::Values("llama_quantized", "qwen3", "gemma3", "gemma2"),
                                             ::testing::Values(Arithmetic{"exact", true, DType::kF32},

@@ -37,7 +37,8 @@ constexpr int64_t kHeadScratchFloats = 2 * kLogitsRows * kHeadPanels * kPanelRow
 struct StepRow {
   Token token = 0;
   int sequence = 0;
-  int64_t position = 0;
+  int64_t position = 0;       // in the page table
+  int64_t text_position = 0;  // beyond it by what the table left out
 };
 
 class Transformer final : public LanguageModel {
@@ -180,7 +181,8 @@ void Transformer::ListRows(const StepPlan& plan) {
       if (step.logits == LogitsWanted::kAll || (step.logits == LogitsWanted::kLast && last)) {
         wanted_.push_back(rows());
       }
-      rows_.push_back({step.tokens[i], static_cast<int>(s), step.position + static_cast<int64_t>(i)});
+      const int64_t position = step.position + static_cast<int64_t>(i);
+      rows_.push_back({step.tokens[i], static_cast<int>(s), position, position + step.pages->left_out});
     }
   }
 }
@@ -198,7 +200,7 @@ void Transformer::Embed() {
     for (const auto& [rope, angles] :
          {std::pair(&rope_, &memory_.angles), std::pair(&local_rope_, &memory_.local_angles)}) {
       const int64_t offset = row * angles->pairs;
-      rope->Angles(at.position, angles->cos + offset, angles->sin + offset);
+      rope->Angles(at.text_position, angles->cos + offset, angles->sin + offset);
     }
   });
 }

@@ -77,7 +77,8 @@ TEST_F(ReplayTest, HoldsConversations) {
 TEST_F(ReplayTest, ClientsLeaveAndOthersAreRefused) {
   Workload workload = Make(4, {.turns = 2});
   workload.conversations[1].leaves = true;
-  workload.conversations[1].turns[0].output_tokens = 400;
+  // Long enough that they are not over before the client was heard.
+  for (Turn& turn : workload.conversations[1].turns) turn.output_tokens = 1000;
   workload.conversations[2].turns[0].output_tokens = 1'000'000;  // never fits
   const ReplaySummary summary = Summarise(Run(workload));
   EXPECT_EQ(summary.left, 2);

@@ -5,45 +5,17 @@
 #include <unordered_set>
 
 #include "quire/base/split_mix.h"
+#include "quire/sim/random_numbers.h"
 
 namespace quire {
 namespace {
-
-// Not of <random>, whose distributions differ between libraries.
-class Numbers {
- public:
-  explicit Numbers(uint64_t seed) : state_(seed) {}
-  uint64_t Next() { return MixBits(state_ += kSplitMixStep); }
-  double Uniform() { return UnitInterval(Next()); }
-  Token Id(int vocab) { return static_cast<Token>(Next() % static_cast<uint64_t>(vocab)); }
-
- private:
-  uint64_t state_;
-};
-
-double Normal(Numbers& numbers) {
-  constexpr double kTwoPi = 6.283185307179586;
-  return std::sqrt(-2 * std::log(1 - numbers.Uniform())) * std::cos(kTwoPi * numbers.Uniform());
-}
-
-// Mean 1 and the given shape: Marsaglia and Tsang's method (2000), boosted below shape 1.
-double Gamma(Numbers& numbers, double shape) {
-  const double boost = shape < 1 ? std::pow(1 - numbers.Uniform(), 1 / shape) : 1;
-  const double d = (shape < 1 ? shape + 1 : shape) - 1.0 / 3, c = 1 / std::sqrt(9 * d);
-  while (true) {
-    const double x = Normal(numbers), v = std::pow(1 + c * x, 3);
-    if (v > 0 && std::log(1 - numbers.Uniform()) < 0.5 * x * x + d - d * v + d * std::log(v)) {
-      return d * v * boost / shape;
-    }
-  }
-}
 
 int64_t Scaled(int64_t tokens, double scale) {
   return std::max<int64_t>(1, std::llround(static_cast<double>(tokens) * scale));
 }
 
 void AppendText(uint64_t seed, int64_t tokens, int vocab, std::vector<Token>& text) {
-  Numbers numbers(seed);
+  RandomNumbers numbers(seed);
   for (int64_t i = 0; i < tokens; ++i) text.push_back(numbers.Id(vocab));
 }
 
@@ -112,7 +84,7 @@ std::vector<TraceTurn> Later(const TraceRequest& request, const WorkloadOptions&
 
 Workload MakeWorkload(std::span<const TraceRequest> trace, const WorkloadOptions& options) {
   Workload workload;
-  Numbers numbers(options.seed);
+  RandomNumbers numbers(options.seed);
   Texts texts(options);
   const double mean_gap =
       trace.size() < 2 ? 0 : trace.back().arrival_s / options.speed / static_cast<double>(trace.size() - 1);
@@ -121,7 +93,7 @@ Workload MakeWorkload(std::span<const TraceRequest> trace, const WorkloadOptions
     Conversation& conversation = workload.conversations.emplace_back();
     if (options.burst_cv > 0) {
       conversation.arrival_s = arrival;
-      arrival += mean_gap * Gamma(numbers, 1 / (options.burst_cv * options.burst_cv));
+      arrival += mean_gap * numbers.Gamma(options.burst_cv);
     } else {
       conversation.arrival_s = request.arrival_s / options.speed;
     }

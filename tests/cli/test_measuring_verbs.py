@@ -34,18 +34,116 @@ def test_inspect_for_other_loads(quire, smollm2):
     assert report["memory"] == [{"sequences": 3, "tokens": 100, "kv_bytes": 3 * 112 * 46080}]
 
 
-def test_bench_kv_weighs_the_types_of_pages(quire, smollm2, tmp_path):
+def write_text(folder, articles=6, sentences=60):
+    """A text with headings as WikiText has them."""
+    path = folder / "text.txt"
+    path.write_text("".join(f" \n = {name} = \n \n" + "".join(
+        f" The {name} of {place} is number {i} among the things that are kept in a house by the sea . \n"
+        for i, place in zip(range(sentences), ["Bergen", "Turin", "Quito", "Izmir", "Osaka", "Leeds"] * sentences))
+        for name in ["Lamp", "Kettle", "Ladder", "Violin", "Anchor", "Basket"][:articles]))
+    return path
+
+
+def test_bench_kv_weighs_the_ways_to_keep_kv(quire, smollm2, tmp_path):
+    text = write_text(tmp_path)
+    report = json.loads(quire("bench", "kv", smollm2, "--text", text, "--texts", "1", "--tokens", "128", "--samples", "5",
+                              "--pass-key-tokens", "192", "--fact-tokens", "192", "-p", "32", "-n", "2", "-d", "64", "-r", "1",
+                              "--json", "-").stdout)
+    assert report["bench"] == "kv" and report["settings"]["samples"] == 5
+    rows = {row["kv"]: row for row in report["results"]}
+    assert list(rows) == ["f16", "f32", "bf16", "fp8", "int8", "int4", "window"]
+    assert rows["f16"]["class"] == "full" and rows["int8"]["class"] == "codec" and rows["window"]["class"] == "eviction"
+    assert rows["f32"]["bytes_per_token"] == 2 * rows["f16"]["bytes_per_token"] > 3.8 * rows["int8"]["bytes_per_token"]
+    assert rows["window"]["bytes_per_token"] == rows["f16"]["bytes_per_token"] / 4
+    assert rows["f16"]["nll_change"] == 0 and abs(rows["int8"]["nll_change"]) < 0.05
+    for row in rows.values():
+        assert row["tokens_per_second"] > 0 and row["first_token_seconds"][0] > 0
+        assert row["pass_keys"]["asked"] == row["facts"]["asked"] == 5
+        assert row["pass_keys"]["kept"] <= row["pass_keys"]["full_solved"] == rows["f16"]["pass_keys"]["kept"]
+    assert rows["f16"]["pass_keys"]["full_solved"] >= 4, "SmolLM2 finds pass keys in short texts"
+    assert rows["f16"]["improves"] == {"context": False, "accuracy": False, "performance": False}
+    assert rows["int8"]["improves"]["context"]
+
+
+def test_bench_kv_refuses_what_cannot_be(quire, smollm2, tmp_path):
     text = tmp_path / "text.txt"
     text.write_text("The pages of a book are numbered, and so are those of a cache. " * 60)
-    report = json.loads(quire("bench", "kv", smollm2, "--text", text, "--texts", "1", "--tokens", "128", "--pass-keys", "1",
-                              "--pass-key-tokens", "128", "-n", "2", "-d", "64", "-r", "1", "--json", "-").stdout)
-    rows = {row["kv_type"]: row for row in report["results"]}
-    assert list(rows) == ["f32", "f16", "bf16", "fp8", "int8", "int4"]
-    assert rows["f32"]["bytes_per_token"] == 2 * rows["f16"]["bytes_per_token"] > 3.8 * rows["int8"]["bytes_per_token"]
-    assert rows["f32"]["nll_change"] == 0 and abs(rows["int8"]["nll_change"]) < 0.05
-    assert all(row["tokens_per_second"] > 0 for row in rows.values())
     assert "fewer than" in one_sentence(quire("bench", "kv", smollm2, "--text", text))
     assert "missing.txt" in one_sentence(quire("bench", "kv", smollm2, "--text", tmp_path / "missing.txt"))
+    assert "window" in one_sentence(quire("bench", "kv", smollm2, "--text", text, "--kv", "int3"))
+
+
+def test_bench_turns_asks_five_times(quire, smollm2, tmp_path):
+    examples = tmp_path / "examples.jsonl"
+    examples.write_text("".join(json.dumps({"category": kind, "turns": [f"{words} {i}?"]}) + "\n" for i in range(8)
+                                for kind, words in [("math", "What is the sum of 5 and"), ("cooking", "How long do I boil eggs for"),
+                                                    ("travel", "Which train goes to platform"), ("music", "Who wrote symphony"),
+                                                    ("sports", "Who won the final of match")]))
+    done = quire("bench", "turns", smollm2, "--text", write_text(tmp_path), "--examples", examples, "--samples", "1", "--tokens",
+                 "640", "--kv", "window", "--json", "out.json", "--svg", "out.svg")
+    assert done.returncode == 0, done.stderr
+    report = json.loads((tmp_path / "out.json").read_text())
+    rows = {(row["kv"], row["task"], row["mode"]): row for row in report["results"]}
+    assert set(rows) == {(kv, task, mode) for kv in ["f16", "window"] for task in ["facts", "articles", "mixed", "examples"]
+                         for mode in ["conversation", "requests"]}
+    for (kv, _, _), row in rows.items():
+        assert len(row["turns"]) == 5 and all(turn["asked"] == 1 for turn in row["turns"])
+        assert kv != "f16" or row["kept_share"] in (0, 1)  # 0 where it solves nothing
+    total = {kv: sum(turn["kept"] for row in report["results"] if row["kv"] == kv for turn in row["turns"])
+             for kv in ["f16", "window"]}
+    assert total["f16"] > total["window"], "a quarter of the text cannot answer for all of it"
+    assert (tmp_path / "out.svg").read_text().startswith("<svg")
+    few = quire("bench", "turns", smollm2, "--text", write_text(tmp_path, articles=2), "--tokens", "640")
+    assert "= Title =" in one_sentence(few)
+
+
+def test_bench_saliency_points_at_the_pass_key(quire, smollm2, tmp_path):
+    text = write_text(tmp_path)
+    done = quire("bench", "saliency", smollm2, "--text", text, "--samples", "3", "--tokens", "384", "--json", "out.json",
+                 "--svg", "out.svg")
+    assert done.returncode == 0, done.stderr
+    assert "####" in done.stdout and "pages come first in" in done.stdout
+    rows = json.loads((tmp_path / "out.json").read_text())["results"]
+    assert len(rows) == 3
+    for row in rows:
+        assert row["solved"] and row["evidence_first"]
+        assert max(bar["nll_rise"] for bar in row["bars"]) > 1 and row["twin_rise"] > 1
+    text.write_text("The dog of Anna is called Rex. " + "The sun was out and the grass was green. " * 20)
+    asked = quire("bench", "saliency", smollm2, "--text", text, "--ask", "\nThe dog of Anna is called", "--answer", " Rex",
+                  "--group", "2", "--json", "-")
+    bars = json.loads(asked.stdout)["results"][0]["bars"]
+    assert max(bars, key=lambda bar: bar["nll_rise"])["page"] <= 2
+    assert "belong together" in one_sentence(quire("bench", "saliency", smollm2, "--text", text, "--ask", "Who?"))
+
+
+def test_bench_six_puts_weights_side_by_side(quire, smollm2, gemma3, tmp_path):
+    done = quire("bench", "six", smollm2, "--also", gemma3, "--text", write_text(tmp_path), "--texts", "1", "--tokens", "96",
+                 "-p", "32", "-n", "2", "-b", "2", "-r", "1", "--kv", "int8", "--json", "out.json")
+    assert done.returncode == 0, done.stderr
+    rows = json.loads((tmp_path / "out.json").read_text())["results"]
+    assert [(row["file"].endswith("Q4_1.gguf"), row["kv"]) for row in rows] == [(True, "f16"), (True, "int8"), (False, "f16"),
+                                                                               (False, "int8")]
+    for row in rows:
+        assert row["compression"] == 1 and row["perplexity"] > 1 and row["memory_bytes"] > row["weight_bytes"]
+        assert min(row[key] for key in ["utilisation", "bandwidth_share", "first_token_seconds", "token_seconds",
+                                        "tokens_per_second"]) > 0
+        assert row["joules_per_token"] is None or row["joules_per_token"] > 0
+    assert rows[0]["perplexity_change"] == rows[2]["perplexity_change"] == 0
+    measurable = rows[0]["joules_per_token"] is not None
+    assert measurable == ("not measurable here" not in done.stdout)
+
+
+def test_bench_trace_writes_a_load_that_replays(quire, smollm2, tmp_path):
+    made = quire("bench", "trace", "load.csv", "-n", "12", "--rate", "20", "--burst", "3", "--failures", "0.3")
+    assert made.returncode == 0, made.stderr
+    lines = (tmp_path / "load.csv").read_text().splitlines()
+    assert len(lines) == 13 and lines[0] == "Timestamp,Request tokens,Response tokens"
+    failures = sum(line.endswith(",0") for line in lines)
+    assert 0 < failures < 12
+    assert quire("bench", "trace", "-", "-n", "12", "--rate", "20", "--burst", "3", "--failures", "0.3").stdout.splitlines() == lines
+    report = json.loads(quire("bench", "replay", smollm2, "load.csv", "-n", "0", "--length-scale", "0.05", "--json", "-").stdout)
+    assert report["left"] + report["done"] == 12 and report["failed"] == 0 and report["kv_bytes_used_at_end"] == 0
+    assert "cannot write" in one_sentence(quire("bench", "trace", "/nowhere/x.csv"))
 
 
 def test_inspect_of_what_is_no_model(quire, tmp_path):
@@ -217,8 +315,9 @@ def test_bench_replay(quire, smollm2, tmp_path):
     assert done.returncode == 0, done.stderr
     assert "10 turns done, 0 left by their clients, 0 failed" in done.stdout
     result = json.loads((tmp_path / "out.json").read_text())
-    assert len(result["turns"]) == 10 and result["output_tokens"] == 10 * 4
-    assert result["prompt_tokens"] == 5 * (90 + 184) and result["scheduling"] == "fair"
+    assert len(result["results"]) == 10 and result["output_tokens"] == 10 * 4
+    assert result["prompt_tokens"] == 5 * (90 + 184) and result["settings"]["scheduling"] == "fair"
+    assert result["kv_bytes_used_at_end"] == 0
     assert result["shared_tokens"] == 4 * 51 + 5 * 93
     assert 4 * 48 + 5 * 93 <= result["cached_tokens"] <= result["shared_tokens"]
     left = quire("bench", "replay", smollm2, trace, "--cancel", "1", "--users", "2", "--json", "-")

@@ -1,0 +1,68 @@
+#include "quire/sim/quality/kv_variant.h"
+
+#include <algorithm>
+
+#include "quire/kernels/kv_codec.h"
+
+namespace quire {
+namespace {
+
+constexpr int64_t kWindowBudget = 4;  // one page of so many that were read
+constexpr int64_t kSinkPages = 1;
+
+std::string NamesOf(const std::vector<KvVariant>& variants) {
+  std::string names;
+  for (const KvVariant& variant : variants) names += (names.empty() ? "" : ", ") + variant.name;
+  return names;
+}
+
+}  // namespace
+
+std::string_view NameOf(KvClass kv_class) {
+  switch (kv_class) {
+    case KvClass::kFull:
+      return "full";
+    case KvClass::kCodec:
+      return "codec";
+    case KvClass::kEviction:
+      return "eviction";
+    case KvClass::kSelection:
+      return "selection";
+  }
+  return "";
+}
+
+std::vector<KvVariant> KvVariants() {
+  std::vector<KvVariant> variants = {{.name = "f16"}};
+  for (const auto& [name, type] : KvTypes()) {
+    if (type == DType::kF16) continue;
+    variants.push_back({.name = std::string(name), .kv_class = KvClass::kCodec, .type = type});
+  }
+  variants.push_back({.name = "window",
+                      .kv_class = KvClass::kEviction,
+                      .leaves = OutsideSinksAndWindow,
+                      .kept_share = 1.0 / kWindowBudget});
+  return variants;
+}
+
+Result<std::vector<KvVariant>> ChooseKvVariants(std::span<const std::string> names) {
+  std::vector<KvVariant> all = KvVariants();
+  if (names.empty()) return all;
+  std::vector<KvVariant> chosen = {all.front()};
+  for (const std::string& name : names) {
+    const auto found = std::ranges::find(all, name, &KvVariant::name);
+    if (found == all.end()) {
+      return Fail(ErrorCode::kInvalidArgument, "there is no way '{}' to keep KV; there are {}", name,
+                  NamesOf(all));
+    }
+    if (std::ranges::find(chosen, name, &KvVariant::name) == chosen.end()) chosen.push_back(*found);
+  }
+  return chosen;
+}
+
+PageRange OutsideSinksAndWindow(const HeldPages& pages) {
+  const int64_t kept = std::max(kSinkPages + 1, pages.read / kWindowBudget);
+  return {kSinkPages, kSinkPages + std::max<int64_t>(0, pages.held - kept)};
+}
+
+}  // namespace quire

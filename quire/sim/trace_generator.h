@@ -1,0 +1,35 @@
+// Traces that nobody recorded, but that look like one that was: Gamma gaps of any burstiness, as BurstGPT
+// (Wang et al. 2024, section 3.2) found them, the lengths of Azure's conversations, and failures.
+#ifndef QUIRE_SIM_TRACE_GENERATOR_H_
+#define QUIRE_SIM_TRACE_GENERATOR_H_
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "quire/sim/trace_file.h"
+
+namespace quire {
+
+struct TraceOptions {
+  int64_t requests = 1000;
+  double rate = 5.53;        // requests a second, on average; Azure's
+  double burst_cv = 1;       // coefficient of variation of the gaps; Azure's is 1
+  double failure_share = 0;  // of the requests: they have no output
+  uint64_t seed = 1;
+};
+
+// The same trace for equal options. REQUIRES: all positive, failure_share in [0, 1].
+std::vector<TraceRequest> GenerateTrace(const TraceOptions& options);
+
+// As BurstGPT's CSV, which ParseTrace reads.
+std::string TraceCsv(std::span<const TraceRequest> trace);
+
+// The largest distance between two distributions: Kolmogorov and Smirnov's statistic, in [0, 1]. REQUIRES:
+// neither sample is empty.
+double DistributionDistance(std::vector<double> a, std::vector<double> b);
+
+}  // namespace quire
+
+#endif  // QUIRE_SIM_TRACE_GENERATOR_H_
