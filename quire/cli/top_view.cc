@@ -46,6 +46,18 @@ std::string Bar(const json& kv, int width) {
   return fmt::format("[{:#>{}}{:=>{}}{:.>{}}]", "", used, "", cached, "", width - used - cached);
 }
 
+// What a client chose may hold anything: no control characters reach the terminal.
+std::string Label(const json& text, size_t most) {
+  std::string label = ReplaceControls(text.get<std::string>());
+  if (label.size() <= most) return label;
+  label.resize(most - 2);
+  return ReplaceInvalidUtf8(label) + "..";
+}
+
+constexpr size_t kMostOwners = 4;  // that are shown
+
+std::string Owner(const json& owner) { return owner == "" ? "nobody's" : Label(owner, 12); }
+
 std::string Summary(const json& memory, std::optional<TopRates> rates) {
   int running = 0, waiting = 0;
   for (const json& request : memory.at("requests")) ++(request.at("state") == "running" ? running : waiting);
@@ -64,20 +76,19 @@ std::string Summary(const json& memory, std::optional<TopRates> rates) {
   line += fmt::format("          # used {} (shared {}, waste {})  = cached {}  . free {}\n",
                       Bytes(kv, "used_bytes"), Bytes(kv, "shared_bytes"), Bytes(kv, "waste_bytes"),
                       Bytes(kv, "cached_bytes"), Bytes(kv, "free_bytes"));
+  if (const json& pins = memory.at("pins"); !pins.empty()) {
+    line += fmt::format("pinned    {} of it:", Bytes(memory, "pinned_bytes"));
+    for (size_t i = 0; i < pins.size() && i < kMostOwners; ++i) {
+      line += fmt::format("{} {} {}", i == 0 ? "" : ",", Owner(pins[i].at("owner")), Bytes(pins[i], "bytes"));
+    }
+    line += pins.size() > kMostOwners ? fmt::format(" and {} others\n", pins.size() - kMostOwners) : "\n";
+  }
   if (const auto disk = memory.find("disk"); disk != memory.end()) {
     line += fmt::format("disk      {} of {} ({} pages); {} on their way up\n", Bytes(*disk, "bytes"),
                         Bytes(*disk, "limit_bytes"), disk->at("pages").get<int64_t>(),
                         Bytes(*disk, "restoring_bytes"));
   }
   return line;
-}
-
-// What a client chose may hold anything: no control characters reach the terminal.
-std::string Label(const json& text, size_t most) {
-  std::string label = ReplaceControls(text.get<std::string>());
-  if (label.size() <= most) return label;
-  label.resize(most - 2);
-  return ReplaceInvalidUtf8(label) + "..";
 }
 
 std::string Requests(const json& memory) {

@@ -13,6 +13,8 @@ constexpr std::string_view kMemory = R"({
   "prefix_index": {"nodes": 7, "bytes": 2048},
   "kv": {"page_tokens": 16, "page_bytes": 1024, "total_bytes": 32768, "free_bytes": 16384, "cached_bytes": 8192,
          "used_bytes": 8192, "shared_bytes": 1024, "waste_bytes": 512},
+  "pinned_bytes": 3072,
+  "pins": [{"owner": "", "pins": 1, "bytes": 1024}, {"owner": "b\u001b[1mn", "pins": 2, "bytes": 2048}],
   "tenants": [],
   "requests": [
     {"id": "cmpl-1234567890123456789", "tenant": "a\u001b[2Jnna", "state": "running", "sequences": 1,
@@ -29,6 +31,7 @@ TEST(TopView, ShowsStatesAndOwners) {
   EXPECT_THAT(
       *text,
       HasSubstr("# used 8.00 KiB (shared 1.00 KiB, waste 512 B)  = cached 8.00 KiB  . free 16.0 KiB\n"));
+  EXPECT_THAT(*text, HasSubstr("pinned    3.00 KiB of it: nobody's 1.00 KiB, b?[1mn 2.00 KiB\n"));
   EXPECT_THAT(*text, HasSubstr("cmpl-12345.."));
   EXPECT_THAT(*text, HasSubstr("a?[2Jnna"));
   EXPECT_THAT(*text, Not(HasSubstr("\x1b")));

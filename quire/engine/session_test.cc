@@ -159,6 +159,26 @@ TEST_F(EngineSessions, ThePromptsBeginningIsKept) {
   EXPECT_EQ(Cached(*Run(request)), 64);
 }
 
+// Where the share is used up the oldest go, and never what was pinned otherwise.
+TEST_F(EngineSessions, TheNewestPrefixesOfAnOwnerAreKept) {
+  Make(64, {.pin_share = 0.25});
+  const Request first = Greedy(80, 2, 1);
+  Run(first);
+  EXPECT_EQ(Pin({.name = "other", .owner = "anna", .salt = "", .tokens = first.prompt, .ttl_s = 10}), 80);
+  for (int i = 2; i < 6; ++i) {
+    Request request = Greedy(90, 2, i);
+    request.owner = "anna";
+    request.kept = {{.name = fmt::format("{}{}", kKeptPrefix, i), .tokens = 90, .ttl_s = 10}};
+    Run(request);
+    EXPECT_EQ(Memory().pins.at("anna").pins, std::min(i, 3)) << "5 and 5 pages, and 5 more, of 16";
+  }
+  Request large = Greedy(300, 2, 7);
+  large.owner = "anna";
+  large.kept = {{.name = fmt::format("{}large", kKeptPrefix), .tokens = 300, .ttl_s = 10}};
+  Run(large);
+  EXPECT_EQ(Memory().pins.at("anna").pins, 1) << "more than the share";
+}
+
 TEST_F(EngineSessions, WithoutPrefixCachingNothingCanBePinned) {
   Make(16, {.retention = "fixed:ttl_s=10", .prefix_caching = false});
   Run(Calls(Greedy(60, 5), "s"));

@@ -91,6 +91,20 @@ TEST(PageArchive, WhatIsPublishedIsWrittenOnce) {
   EXPECT_EQ(process.archive.counts().pages_written, 8);
 }
 
+TEST(PageArchive, KeepsWhatTheTierLost) {
+  MapTierState disk;
+  Process process(disk, 16);
+  process.Compute(Text(70), "s");
+  EXPECT_EQ(disk.pages.size(), 4u);
+  disk.pages.erase(disk.pages.begin());
+  process.archive.Keep("s", Text(70));
+  process.archive.Keep("", Text(70));  // nothing is cached of it
+  process.Settle();
+  EXPECT_EQ(disk.pages.size(), 4u);
+  EXPECT_EQ(disk.writes, 5);
+  EXPECT_EQ(process.cache.Usage().used, 0);
+}
+
 TEST(PageArchive, AnotherProcessGoesOnFromIt) {
   MapTierState disk;
   Process(disk, 16).Compute(Text(100));

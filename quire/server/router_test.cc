@@ -7,6 +7,20 @@
 namespace quire {
 namespace {
 
+TEST(Router, APartOfAPathMayBeAnything) {
+  Router router;
+  const auto nothing = [](const HttpRequest&, std::shared_ptr<HttpExchange>) {};
+  router.Add("GET", "/s/{}", nothing);
+  router.Add("POST", "/s/{}/pin", nothing);
+  EXPECT_EQ(router.PatternOf("/s/a"), "/s/{}");
+  EXPECT_EQ(router.PatternOf("/s/a b/pin"), "/s/{}/pin");
+  EXPECT_NE(router.Find("POST", "/s/{}/pin"), nullptr);
+  EXPECT_EQ(router.Find("GET", "/s/a/pin"), nullptr);
+  for (const char* path : {"/s/", "/s", "/s//pin", "/s/a/", "/s/a/b/pin", "/s/a/pin/", "/x/s/a"}) {
+    EXPECT_EQ(router.PatternOf(path), "other") << path;
+  }
+}
+
 TEST(Router, FindsByMethodAndPath) {
   Router router;
   router.Add("GET", "/v1/models", {});

@@ -240,7 +240,7 @@ void SessionRoutes::Unpin(const Session& session, JsonFields&, ExchangePtr excha
 void SessionRoutes::Save(const Session& session, JsonFields&, ExchangePtr exchange) {
   if (!store_.can_save()) {
     return exchange->Respond(ErrorResponse(ErrorWithStatus(
-        400, "nothing can be saved: the server was started without --kv-disk FOLDER", "no_disk")));
+        409, "nothing can be saved: the server was started without --kv-disk FOLDER", "no_disk")));
   }
   served_.engine->Keep(session.salt, session.tokens);
   Respond(exchange, store_.Save(session.owner, session.id, Now()));

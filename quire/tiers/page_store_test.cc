@@ -167,6 +167,23 @@ TEST_F(PageStoreTest, TheLeastRecentlyUsedLeave) {
   EXPECT_EQ(CountRead(6), store_->Usage().pages);
 }
 
+TEST_F(PageStoreTest, WhatIsTouchedCountsAsUsed) {
+  options_.quota_bytes = 4 * kSlotBytes;
+  Open();
+  WriteAll(4);
+  store_->Touch(Key(0));
+  store_->Touch(Key(9));  // it is not there
+  ASSERT_TRUE(Write(4));
+  EXPECT_TRUE(store_->Contains(Key(0)));
+  EXPECT_FALSE(store_->Contains(Key(1)));
+  store_->Touch(Key(2));
+  Open();
+  EXPECT_TRUE(Read(0));
+  ASSERT_TRUE(Write(5));
+  EXPECT_FALSE(store_->Contains(Key(3)));
+  EXPECT_TRUE(store_->Contains(Key(2))) << "also for the next process";
+}
+
 TEST_F(PageStoreTest, AnotherFormatStartsEmpty) {
   Open();
   WriteAll(3);

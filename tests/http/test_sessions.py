@@ -135,7 +135,7 @@ def test_what_sessions_refuse(fake):
     for ttl in (0, -1, "1h", 1e12, 1.5):
         check(fake.post(path + "/pin", {"ttl": ttl}), 400, "ttl")
     check(fake.post(path + "/fork", {"name": 1}), 400, "name")
-    check(fake.post(path + "/save", {}), 400, code="no_disk")
+    check(fake.post(path + "/save", {}), 409, code="no_disk")
     check(fake.post(path + "/restore", {}), 409, code="not_saved")
     check(fake.post(path + "/explode", {}), 404)
     check(fake.get(path + "/pin"), 405)
