@@ -1,6 +1,7 @@
 // `quire bench replay MODEL TRACE`: lets a model serve a recorded trace, and measures how it was served.
 #include <fmt/format.h>
 
+#include <future>
 #include <nlohmann/json.hpp>
 #include <optional>
 
@@ -12,6 +13,7 @@
 #include "quire/cli/text_table.h"
 #include "quire/cli/verb.h"
 #include "quire/kernels/kernels.h"
+#include "quire/server/memory_route.h"
 #include "quire/sim/replay.h"
 #include "quire/sim/timed_model.h"
 #include "quire/sim/trace_file.h"
@@ -45,7 +47,12 @@ class BenchReplayVerb final : public Verb {
     Flags flags("bench replay", "MODEL TRACE [flags]",
                 "Lets a model serve a recorded trace, and measures how it was served.");
     runtime_.AddModel(flags);
-    flags.Add({"TRACE", &trace_, "", "CSV as Azure's and BurstGPT, JSON lines as Mooncake", {}, true});
+    flags.Add({"TRACE",
+               &trace_,
+               "",
+               "CSV as Azure's and BurstGPT, JSON lines as Mooncake and MT-Bench-101",
+               {},
+               true});
     flags.Add({"-n,--requests", &requests_, "N", "the first N of the trace; 0: all", {.min = 0, .max = 1e7}});
     flags.Add({"--length-scale", &load_.length_scale, "F", "times all lengths", {.min = 1e-4, .max = 1e4}});
     flags.Add(
@@ -60,6 +67,8 @@ class BenchReplayVerb final : public Verb {
     flags.Add({"--cancel", &load_.cancel_share, "P", "of the clients leave halfway", {.min = 0, .max = 1}});
     flags.Add({"--simulate", &prices_, "PRICES",
                "of a step in us: step,token,logits,attended; nothing is computed"});
+    flags.Add({"--page-by-page", &runtime_.options.disk.page_by_page, "",
+               "to compare with: the disk moves one page at a time, and the engine waits"});
     flags.Add({"--seed", &seed_, "N", "of texts, bursts and leaving"});
     flags.Add({"--svg", &svg_, "FILE", "also draw the waiting times there"});
     flags.Add({"--json", &json_, "FILE", "also write the results there; -: only them, to standard output"});
@@ -74,6 +83,9 @@ class BenchReplayVerb final : public Verb {
     load_.context = runtime->engine->options().max_context;
     load_.seed = *seed_;
     load_.vocab = runtime->model->info().vocab_size;
+    load_.tokenize = [&](std::string_view text) {
+      return runtime->tokenizer->Encode(text, {.add_special = false});
+    };
     const Workload workload = MakeWorkload(trace, load_);
     ProgressBar bar("replaying");
     const auto progress = [&](int64_t done, int64_t all) {
@@ -84,8 +96,9 @@ class BenchReplayVerb final : public Verb {
                                                             : Simulated(*runtime, workload, options));
     bar.Finish();
     const ReplaySummary summary = Summarise(result);
+    const MemoryReport memory = AskMemory(*runtime->engine);
     if (json_ != "-") QUIRE_TRY(WriteOut(Table(*runtime, workload, summary)));
-    if (!json_.empty()) QUIRE_TRY(WriteJson(*runtime, result, summary));
+    if (!json_.empty()) QUIRE_TRY(WriteJson(*runtime, result, summary, memory));
     if (!svg_.empty()) QUIRE_TRY(WriteSvg(*runtime, summary));
     if (held_bytes_ > 0) {
       return Fail(ErrorCode::kInternal, "{} bytes of KV pages are still held when all turns are over",
@@ -155,7 +168,14 @@ class BenchReplayVerb final : public Verb {
     return WriteBars(svg_, fmt::format("{} serves {}", runtime.model->info().name, trace_), "s", bars);
   }
 
-  Status WriteJson(const Runtime& runtime, const ReplayResult& result, const ReplaySummary& summary) const {
+  static MemoryReport AskMemory(Engine& engine) {
+    std::promise<MemoryReport> answer;
+    const bool asked = engine.AskMemory([&](const MemoryReport& report) { answer.set_value(report); });
+    return asked ? answer.get_future().get() : MemoryReport();
+  }
+
+  Status WriteJson(const Runtime& runtime, const ReplayResult& result, const ReplaySummary& summary,
+                   const MemoryReport& memory) const {
     const EngineOptions& engine = runtime_.options.engine;
     ordered_json json = BenchReport("replay", runtime.model->info().name, *runtime.pool,
                                     {{"scheduling", engine.scheduling},
@@ -182,7 +202,9 @@ class BenchReplayVerb final : public Verb {
                  {"gap_seconds", QuantilesJson(summary.gap_s)},
                  {"turn_seconds", QuantilesJson(summary.turn_s)},
                  {"conversation_seconds", QuantilesJson(summary.job_s)},
-                 {"kv_bytes_used_at_end", held_bytes_}});
+                 {"kv_bytes_used_at_end", held_bytes_},
+                 {"preemptions", runtime.engine->metrics().preemptions.value()},
+                 {"memory", MemoryJson(memory)}});
     for (const TurnRecord& turn : result.turns) {
       json["results"].push_back({{"conversation", turn.conversation},
                                  {"asked", turn.asked_s},

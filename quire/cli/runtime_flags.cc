@@ -15,6 +15,7 @@
 #include "quire/kernels/kv_codec.h"
 #include "quire/policies/retention.h"
 #include "quire/policies/scheduling.h"
+#include "quire/tiers/page_codec.h"
 
 namespace quire {
 
@@ -81,6 +82,13 @@ void RuntimeFlags::AddEngine(Flags& flags) {
              "on|off",
              "compute what prompts begin alike with once, and keep it",
              {.choices = {"on", "off"}}});
+  std::vector<std::string> codecs;
+  for (const PageCodecRow* row : PageCodecTable()) codecs.emplace_back(row->name);
+  flags.Add({"--kv-compressed", &options.compressed.size, "SIZE",
+             "main memory for KV pages that left --kv-memory, compressed"});
+  const std::string help = fmt::format("how: {}; all but the first change answers", fmt::join(codecs, ", "));
+  flags.Add(
+      {"--kv-compressed-codec", &options.compressed.codec, "CODEC", help, {.choices = std::move(codecs)}});
   flags.Add({"--kv-disk", &options.disk.folder, "FOLDER",
              "keep KV pages there too: conversations go on after a restart"});
   flags.Add({"--kv-disk-size", &options.disk.size, "SIZE", "of those pages at most, for each model"});
@@ -105,9 +113,15 @@ Status RuntimeFlags::Check() const {
   if (auto size = ParseByteSize(options.disk.size, UINT64_MAX); !size) {
     return Fail(ErrorCode::kInvalidArgument, "--kv-disk-size: {}", size.error().message);
   }
-  if (!options.disk.folder.empty() && prefix_caching == "off") {
-    return Fail(ErrorCode::kInvalidArgument,
-                "--kv-disk needs --prefix-caching on: pages are found again by their prefix");
+  if (!options.compressed.size.empty()) {
+    if (auto size = ParseByteSize(options.compressed.size, UINT64_MAX); !size) {
+      return Fail(ErrorCode::kInvalidArgument, "--kv-compressed: {}", size.error().message);
+    }
+  }
+  const bool below = !options.disk.folder.empty() || !options.compressed.size.empty();
+  if (below && prefix_caching == "off") {
+    return Fail(ErrorCode::kInvalidArgument, "{} needs --prefix-caching on: pages are found by their prefix",
+                options.disk.folder.empty() ? "--kv-compressed" : "--kv-disk");
   }
   const auto scheduling = MakeSchedulingPolicy(options.engine.scheduling);
   if (!scheduling) return std::unexpected(scheduling.error());

@@ -83,10 +83,15 @@ std::string Summary(const json& memory, std::optional<TopRates> rates) {
     }
     line += pins.size() > kMostOwners ? fmt::format(" and {} others\n", pins.size() - kMostOwners) : "\n";
   }
-  if (const auto disk = memory.find("disk"); disk != memory.end()) {
-    line += fmt::format("disk      {} of {} ({} pages); {} on their way up\n", Bytes(*disk, "bytes"),
-                        Bytes(*disk, "limit_bytes"), disk->at("pages").get<int64_t>(),
-                        Bytes(*disk, "restoring_bytes"));
+  for (const char* tier : {"compressed", "disk"}) {
+    const auto place = memory.find(tier);
+    if (place == memory.end()) continue;
+    line += fmt::format("{:<11}{} of {} ({} pages); {} written, {} read\n", tier, Bytes(*place, "bytes"),
+                        Bytes(*place, "limit_bytes"), place->at("pages").get<int64_t>(),
+                        place->at("pages_written").get<int64_t>(), place->at("pages_read").get<int64_t>());
+  }
+  if (const auto moving = memory.find("moving"); moving != memory.end()) {
+    line += fmt::format("          {} on their way up\n", Bytes(*moving, "restoring_bytes"));
   }
   return line;
 }

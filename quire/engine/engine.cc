@@ -475,9 +475,7 @@ void PagedEngine::PublishUsage() {
   const PageCache& cache = scheduler_.cache();
   metrics_.SetPins(cache.pins(),
                    cache.index().pinned_pages() * static_cast<int64_t>(cache.pool().page_bytes()));
-  if (const PageArchive* archive = scheduler_.archive()) {
-    metrics_.SetTier(archive->tier_usage(), archive->counts());
-  }
+  if (const PageArchive* archive = scheduler_.archive()) metrics_.SetTiers(*archive);
   metrics_.requests_running.Set(static_cast<double>(scheduler_.running().size()));
   metrics_.requests_waiting.Set(static_cast<double>(scheduler_.waiting().size()));
   const std::lock_guard lock(usage_mutex_);

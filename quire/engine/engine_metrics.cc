@@ -39,14 +39,30 @@ constexpr char kPinsEnded[] = "quire:pins_ended";
 constexpr char kPinsEndedHelp[] =
     "Pins that ended: when their time was up, or because somebody who ran needed the room.";
 constexpr char kTierPages[] = "quire:tier_pages";
-constexpr char kTierPagesHelp[] = "Pages moved between the KV memory and the tier below it.";
+constexpr char kTierPagesHelp[] = "Pages moved between the KV memory and the tiers below it.";
 constexpr char kBySource[] = "quire:prompt_tokens_by_source";
 constexpr char kBySourceHelp[] = "Prompt tokens by where their keys and values came from.";
+
+MetricLabels Tier(const char* name) { return {{"tier", name}}; }
+MetricLabels TierMove(const char* name, const char* move) { return {{"tier", name}, {"move", move}}; }
 
 // A counter follows what somebody else counts.
 void Raise(Counter& counter, int64_t to) { counter.Add(static_cast<double>(to) - counter.value()); }
 
 }  // namespace
+
+TierMetrics::TierMetrics(MetricsRegistry& registry, const char* name)
+    : bytes(registry.AddGauge("quire:tier_bytes", "Bytes of pages below the KV memory.", Tier(name))),
+      written(registry.AddCounter(kTierPages, kTierPagesHelp, TierMove(name, "written"))),
+      read(registry.AddCounter(kTierPages, kTierPagesHelp, TierMove(name, "read"))),
+      failed(registry.AddCounter(kTierPages, kTierPagesHelp, TierMove(name, "failed"))) {}
+
+void TierMetrics::Set(const TierUsage& usage) {
+  bytes.Set(static_cast<double>(usage.bytes));
+  Raise(written, usage.pages_written);
+  Raise(read, usage.pages_read);
+  Raise(failed, usage.pages_failed);
+}
 
 EngineMetrics::EngineMetrics(const std::string& model_name, int64_t max_context)
     : registry({{"model_name", model_name}, {"engine", "0"}}),
@@ -62,10 +78,10 @@ EngineMetrics::EngineMetrics(const std::string& model_name, int64_t max_context)
       pinned_bytes(registry.AddGauge("quire:pinned_bytes", "Bytes of KV pages that pins hold.")),
       pins_expired(registry.AddCounter(kPinsEnded, kPinsEndedHelp, {{"reason", "expired"}})),
       pins_yielded(registry.AddCounter(kPinsEnded, kPinsEndedHelp, {{"reason", "yielded"}})),
-      tier_bytes(registry.AddGauge("quire:tier_bytes", "Bytes of pages in the tier below the KV memory.")),
-      tier_written(registry.AddCounter(kTierPages, kTierPagesHelp, {{"move", "written"}})),
-      tier_read(registry.AddCounter(kTierPages, kTierPagesHelp, {{"move", "read"}})),
-      tier_failed(registry.AddCounter(kTierPages, kTierPagesHelp, {{"move", "failed"}})),
+      compressed_tier(registry, "compressed"),
+      disk_tier(registry, "disk"),
+      tier_pages_lost(registry.AddCounter("quire:tier_pages_lost",
+                                          "Pages that no tier took: they are computed again if needed.")),
       preemptions(registry.AddCounter("quire:num_preemptions", "Sequences whose pages were taken back.")),
       prompt_tokens(
           registry.AddCounter("quire:prompt_tokens", "Prompt tokens of requests, computed or cached.")),
@@ -130,11 +146,11 @@ void EngineMetrics::SetPins(const PagePins& all, int64_t bytes) {
   Raise(pins_yielded, all.counts().yielded);
 }
 
-void EngineMetrics::SetTier(const TierUsage& usage, const ArchiveCounts& counts) {
-  tier_bytes.Set(static_cast<double>(usage.bytes));
-  Raise(tier_written, counts.pages_written);
-  Raise(tier_read, counts.pages_read);
-  Raise(tier_failed, counts.pages_failed);
+void EngineMetrics::SetTiers(const PageArchive& archive) {
+  for (const TierUsage& usage : archive.TierUsages()) {
+    (usage.name == "disk" ? disk_tier : compressed_tier).Set(usage);
+  }
+  Raise(tier_pages_lost, archive.pages_lost());
 }
 
 void EngineMetrics::CountPrompt(int64_t prompt, std::optional<int64_t> cached) {

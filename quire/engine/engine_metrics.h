@@ -14,13 +14,24 @@
 
 namespace quire {
 
+// Of one place of the tier below the KV memory.
+struct TierMetrics {
+  TierMetrics(MetricsRegistry& registry, const char* name);
+  void Set(const TierUsage& usage);
+
+  Gauge& bytes;
+  Counter& written;  // tier_pages{move=...}
+  Counter& read;
+  Counter& failed;
+};
+
 struct EngineMetrics {
   // Length histograms reach up to `max_context` tokens.
   EngineMetrics(const std::string& model_name, int64_t max_context);
 
   void SetKvUsage(const KvUsage& usage);
   void SetPins(const PagePins& pins, int64_t bytes);
-  void SetTier(const TierUsage& usage, const ArchiveCounts& counts);
+  void SetTiers(const PageArchive& archive);
   // A prompt is complete; `cached` of its tokens were found in the prefix cache, if that was asked.
   void CountPrompt(int64_t prompt, std::optional<int64_t> cached);
 
@@ -38,10 +49,9 @@ struct EngineMetrics {
   Gauge& pinned_bytes;
   Counter& pins_expired;  // pins_ended{reason=...}
   Counter& pins_yielded;
-  Gauge& tier_bytes;
-  Counter& tier_written;  // tier_pages{move=...}
-  Counter& tier_read;
-  Counter& tier_failed;
+  TierMetrics compressed_tier;
+  TierMetrics disk_tier;
+  Counter& tier_pages_lost;
   Counter& preemptions;
   Counter& prompt_tokens;
   Counter& prompt_tokens_computed;  // prompt_tokens_by_source{source=...}

@@ -9,6 +9,8 @@
 
 #include "quire/engine/engine.h"
 #include "quire/engine/hash_model.h"
+#include "quire/tiers/compressed_tier.h"
+#include "quire/tiers/tier_stack.h"
 #include "quire/tiers/tier_testing.h"
 
 namespace quire {
@@ -64,8 +66,9 @@ void CheckLoad(const HashModel& model, const Load& load) {
 
 struct Seen {
   double preemptions = 0;
-  double cached = 0;  // prompt tokens
-  int restored = 0;   // pages, from the tier
+  double cached = 0;        // prompt tokens
+  double restored = 0;      // pages, from the disk
+  double decompressed = 0;  // pages, from memory
 };
 
 // Moves of pages take their time, or fail.
@@ -73,6 +76,23 @@ void Weather(std::mt19937& random, MapTierState& disk) {
   disk.holds_moves = random() % 3 == 0;
   disk.refuses_writes = random() % 8 == 0;
   disk.fails_reads = random() % 16 == 0;
+}
+
+// Pages on disk, in compressed memory, in memory above a disk, or nowhere.
+std::unique_ptr<PageTier> MakeTier(uint32_t seed, const KvLayout& layout, MapTierState& disk) {
+  auto on_disk = seed % 2 == 0 ? std::make_unique<MapTier>(disk) : nullptr;
+  if (seed % 4 > 1) return on_disk;
+  const LayerGroup& group = layout.groups()[0];
+  return Stacked(
+      std::make_unique<CompressedTier>(
+          CompressedTierOptions{.quota_bytes = static_cast<int64_t>((4 + seed % 20) * layout.page_bytes()),
+                                .page_bytes = layout.page_bytes(),
+                                .threads = 0},
+          PageCodecTable()[0]->make({.type = layout.type(),
+                                     .page_tokens = layout.page_tokens(),
+                                     .head_dim = layout.head_dim(),
+                                     .heads = std::ssize(group.layers) * group.heads})),
+      std::move(on_disk));
 }
 
 // One random world. Adds what it saw.
@@ -92,9 +112,9 @@ void RunWorld(uint32_t seed, const std::string& scheduling, Seen& seen) {
   ThreadPool pool(1);
   ManualClock clock;
   MapTierState disk;
-  std::unique_ptr<MapTier> tier = seed % 2 == 0 ? std::make_unique<MapTier>(disk) : nullptr;
-  auto engine =
-      Engine::Create(model, nullptr, model.MakeCache(pages), pool, options, clock, std::move(tier)).value();
+  auto engine = Engine::Create(model, nullptr, model.MakeCache(pages), pool, options, clock,
+                               MakeTier(seed, model.kv_layout(), disk))
+                    .value();
 
   std::vector<Load> loads(6 + random() % 20);
   for (size_t i = 0; i < loads.size(); ++i) {
@@ -124,19 +144,21 @@ void RunWorld(uint32_t seed, const std::string& scheduling, Seen& seen) {
   for (const Load& load : loads) CheckLoad(model, load);
   seen.preemptions += engine->metrics().preemptions.value();
   seen.cached += engine->metrics().prompt_tokens_cached.value();
-  seen.restored += disk.reads;
+  seen.restored += engine->metrics().disk_tier.read.value();
+  seen.decompressed += engine->metrics().compressed_tier.read.value();
 }
 
 TEST(EngineProperties, RandomLoadsOnTinyPools) {
   const char* const policies[] = {"fcfs", "priority:age_s=1,preempt=1", "fair", "mlfq:quantum=8,age_s=1",
-                                  "spf"};
+                                  "spf",  "lottery:period_s=0.2"};
   Seen seen;
   for (uint32_t seed = 0; seed < 300 && !testing::Test::HasFatalFailure(); ++seed) {
     RunWorld(seed, policies[seed / 3 % std::size(policies)], seen);
   }
   EXPECT_GT(seen.preemptions, 300) << "the pools were too large to test anything";
   EXPECT_GT(seen.cached, 4000) << "too little was shared to test anything";
-  EXPECT_GT(seen.restored, 1000) << "too little came back from the tier to test anything";
+  EXPECT_GT(seen.restored, 1000) << "too little came back from the disk to test anything";
+  EXPECT_GT(seen.decompressed, 1000) << "too little came back from memory to test anything";
 }
 
 // A stream of short requests never keeps a long one from ending, and the other way round.

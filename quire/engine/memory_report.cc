@@ -86,7 +86,7 @@ MemoryReport ReportMemory(const Scheduler& scheduler, const ModelInfo& model, Ti
   report.index_nodes = cache.index().nodes();
   report.index_bytes = cache.index().bytes();
   if (const PageArchive* archive = scheduler.archive()) {
-    report.tier = {.usage = archive->tier_usage(),
+    report.tier = {.places = archive->TierUsages(),
                    .restoring_bytes = archive->restoring_bytes(),
                    .move_bytes = archive->move_bytes()};
   }

@@ -28,11 +28,11 @@ struct RequestMemory {
   int64_t shared_bytes = 0;   // in pages that others hold as well
 };
 
-// Pages in the tier below the pool, and on their way.
+// Pages below the pool, and on their way.
 struct TierMemory {
-  TierUsage usage;
-  int64_t restoring_bytes = 0;  // of kv.used, in pages that are being filled from the tier
-  int64_t move_bytes = 0;       // of main memory, in buffers for pages on their way
+  std::vector<TierUsage> places;  // the fastest first
+  int64_t restoring_bytes = 0;    // of kv.used, in pages that are being filled from the tier
+  int64_t move_bytes = 0;         // of main memory, in buffers for pages on their way
 };
 
 struct MemoryReport {

@@ -17,7 +17,9 @@
 #include "quire/kernels/kernels.h"
 #include "quire/kernels/kv_codec.h"
 #include "quire/model/transformer.h"
+#include "quire/tiers/compressed_tier.h"
 #include "quire/tiers/page_store.h"
+#include "quire/tiers/tier_stack.h"
 
 namespace quire {
 namespace {
@@ -138,7 +140,12 @@ Result<std::unique_ptr<PageTier>> OpenDiskTier(Runtime& runtime, const RuntimeOp
   auto quota = ParseByteSize(options.disk.size, UINT64_MAX);
   if (!quota) return Fail(ErrorCode::kInvalidArgument, "--kv-disk-size: {}", quota.error().message);
   QUIRE_ASSIGN(std::string secret, ReadSecret(options.disk.key_file));
-  const std::string computing = fmt::format("{}{}", BestKernels().name, options.exact ? " exact" : "");
+  std::string computing = fmt::format("{}{}", BestKernels().name, options.exact ? " exact" : "");
+  if (!options.compressed.size.empty()) {
+    QUIRE_ASSIGN(const PageCodecRow* codec, FindPageCodec(options.compressed.codec));
+    // What came back from there is not quite what was computed, and so is what is computed behind it.
+    if (!codec->exact) computing += fmt::format(" {}", codec->name);
+  }
   const std::string format = PageFormat(*runtime.files, layout, computing);
   runtime.records = std::make_unique<RecordFolder>(
       std::filesystem::path(options.disk.folder) / format / "sessions", format, secret);
@@ -147,7 +154,28 @@ Result<std::unique_ptr<PageTier>> OpenDiskTier(Runtime& runtime, const RuntimeOp
                           .page_bytes = layout.page_bytes(),
                           .format = format,
                           .secret = std::move(secret),
+                          .page_by_page = options.disk.page_by_page,
                           .log = options.disk.log});
+}
+
+Result<std::unique_ptr<PageTier>> MakeCompressedTier(const KvLayout& layout,
+                                                     const CompressedTierSettings& settings) {
+  if (settings.size.empty()) return nullptr;
+  auto quota = ParseByteSize(settings.size, AvailableMemoryBytes());
+  if (!quota) return Fail(ErrorCode::kInvalidArgument, "--kv-compressed: {}", quota.error().message);
+  if (*quota < layout.page_bytes()) {
+    return Fail(ErrorCode::kInvalidArgument, "--kv-compressed: {} bytes hold not one page of {}", *quota,
+                layout.page_bytes());
+  }
+  QUIRE_ASSIGN(const PageCodecRow* codec, FindPageCodec(settings.codec));
+  const LayerGroup& group = layout.groups()[0];  // all have the same shape
+  return std::make_unique<CompressedTier>(
+      CompressedTierOptions{.quota_bytes = static_cast<int64_t>(std::min<uint64_t>(*quota, INT64_MAX)),
+                            .page_bytes = layout.page_bytes()},
+      codec->make({.type = layout.type(),
+                   .page_tokens = layout.page_tokens(),
+                   .head_dim = layout.head_dim(),
+                   .heads = std::ssize(group.layers) * group.heads}));
 }
 
 }  // namespace
@@ -160,10 +188,12 @@ Result<std::unique_ptr<Runtime>> LoadRuntime(const std::string& model_path, cons
   QUIRE_TRY(LoadModelAndTokenizer(*runtime, options));
   QUIRE_TRY(AttachChatTemplate(*runtime, options.chat_template_file));
   QUIRE_ASSIGN(PageCache cache, MakePageCache(*runtime, options));
-  QUIRE_ASSIGN(std::unique_ptr<PageTier> tier, OpenDiskTier(*runtime, options));
-  QUIRE_ASSIGN(runtime->engine,
-               Engine::Create(*runtime->model, runtime->tokenizer.get(), std::move(cache), *runtime->pool,
-                              options.engine, Clock::System(), std::move(tier)));
+  QUIRE_ASSIGN(std::unique_ptr<PageTier> disk, OpenDiskTier(*runtime, options));
+  QUIRE_ASSIGN(std::unique_ptr<PageTier> compressed,
+               MakeCompressedTier(runtime->model->kv_layout(), options.compressed));
+  QUIRE_ASSIGN(runtime->engine, Engine::Create(*runtime->model, runtime->tokenizer.get(), std::move(cache),
+                                               *runtime->pool, options.engine, Clock::System(),
+                                               Stacked(std::move(compressed), std::move(disk))));
   return runtime;
 }
 

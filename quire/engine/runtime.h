@@ -25,7 +25,14 @@ struct DiskTierOptions {
   std::string folder;          // empty: none
   std::string size = "10GiB";  // at most, for each model and page type
   std::string key_file;        // 32 bytes, or 64 hexadecimal digits, to encrypt pages with; empty: plain
+  bool page_by_page = false;   // to be compared with, see PageStoreOptions
   std::function<void(std::string_view)> log = [](std::string_view) {};  // a line about a disk that fails
+};
+
+// KV pages that left the pool, compressed in main memory.
+struct CompressedTierSettings {
+  std::string size;                // "1GiB"; empty: none
+  std::string codec = "lossless";  // of PageCodecTable()
 };
 
 struct RuntimeOptions {
@@ -35,6 +42,7 @@ struct RuntimeOptions {
   bool exact = false;
   int threads = 0;                 // 0: UsableProcessors()
   std::string chat_template_file;  // empty: the model's own
+  CompressedTierSettings compressed;
   DiskTierOptions disk;
   EngineOptions engine;
   std::function<void(double)> progress;

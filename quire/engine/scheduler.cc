@@ -17,7 +17,11 @@
 namespace quire {
 namespace {
 
-constexpr int kMoves = 32;  // of pages between the pool and the tier below, at once
+// Moves of pages between the pool and the tier below, at once: enough to keep a disk busy during a step.
+int MovesAtOnce(size_t page_bytes) {
+  constexpr size_t kMoveBytes = 64 << 20;
+  return static_cast<int>(std::clamp<size_t>(kMoveBytes / page_bytes, 32, 256));
+}
 
 void AddWork(const Sequence& sequence, StepWork& work) {
   work.Add(sequence.computed, sequence.scheduled, sequence.reaches_end());
@@ -29,7 +33,8 @@ Scheduler::Scheduler(PageCache cache, std::unique_ptr<PageTier> tier,
                      std::unique_ptr<SchedulingPolicy> policy, Limits limits)
     : cache_(std::move(cache)), policy_(std::move(policy)), limits_(limits) {
   QUIRE_CHECK(limits_.step_tokens > 0 && limits_.sequences > 0);
-  if (tier != nullptr && limits_.prefix_caching) archive_.emplace(cache_, std::move(tier), kMoves);
+  if (tier == nullptr || !limits_.prefix_caching) return;
+  archive_.emplace(cache_, std::move(tier), MovesAtOnce(cache_.layout().page_bytes()));
 }
 
 void Scheduler::TellTime(TimePoint now) {
@@ -157,13 +162,23 @@ void Scheduler::Match(Sequence& sequence) {
   if (sequence.preemptions == 0) sequence.cached += gained;
 }
 
-// True when the sequence is better off waiting: more of its tokens are on their way up to the cache.
+// True when the sequence is better off waiting: more of its tokens are on their way up to the cache, where
+// that is faster than computing them.
 bool Scheduler::Restore(Sequence& sequence) {
   if (!archive_ || sequence.sought_below || !MayMatch(sequence)) return false;
   sequence.sought_below = true;
   const auto all_but_last = std::span(sequence.tokens).first(sequence.tokens.size() - 1);
   const std::string& salt = sequence.owner->request.cache_salt;
-  if (!archive_->Restore(sequence.id, salt, all_but_last, sequence.pages)) return false;
+  const auto choose = [&](std::span<const PageBelow> pages, std::span<const TierFacts> tiers) {
+    return PagesToRestore({.position = sequence.computed,
+                           .tokens = std::ssize(sequence.tokens),
+                           .page_tokens = cache_.layout().page_tokens(),
+                           .pages = pages,
+                           .tiers = tiers,
+                           .step_tokens = limits_.step_tokens,
+                           .computation = step_time_});
+  };
+  if (!archive_->Restore(sequence.id, salt, all_but_last, sequence.pages, choose)) return false;
   ReleasePages(sequence);
   return true;
 }

@@ -83,12 +83,12 @@ TEST_F(EngineTier, OthersRunWhileARestoreIsUnderWay) {
   const MemoryReport memory = Memory();
   EXPECT_EQ(memory.tier->restoring_bytes, 9 * memory.page_bytes);
   EXPECT_EQ(memory.kv.used, 9 * memory.page_bytes);
-  EXPECT_GT(memory.tier->usage.bytes, 0);
+  EXPECT_GT(memory.tier->places.at(0).bytes, 0);
   disk_.holds_moves = false;
   for (int step = 0; step < 20; ++step) engine_->Step();
   EXPECT_TRUE(waits->finished());
   EXPECT_EQ(waits->at(0).last->cached_tokens, 144);
-  EXPECT_EQ(engine_->metrics().tier_read.value(), 9);
+  EXPECT_EQ(engine_->metrics().disk_tier.read.value(), 9);
 }
 
 TEST_F(EngineTier, WhoIsCancelledWhileItWaitsHoldsNothing) {
@@ -108,19 +108,68 @@ TEST_F(EngineTier, WhoIsCancelledWhileItWaitsHoldsNothing) {
   Run(Greedy(150, 5));
 }
 
-// Two that do not fit together take turns: who lost its pages gets them back from the tier.
+// Steps take their time on the engine's clock, and reading is so fast.
+class EngineRestores : public EngineTier {
+ protected:
+  void StartWithReadsOf(double seconds_per_page) {
+    disk_.read_time = {};
+    const auto page_bytes = static_cast<int64_t>(model_.kv_layout().page_bytes());
+    for (int pages = 0; pages < 40; ++pages) {
+      disk_.read_time.Learn(pages * page_bytes, pages * seconds_per_page);
+    }
+    Start(32, {.max_step_tokens = 64});
+    const auto count = std::move(model_.on_forward);
+    model_.on_forward = [this, count](const StepPlan& plan, const PagePool& pool) {
+      count(plan, pool);
+      clock_.Advance(std::chrono::milliseconds(1 + plan.tokens()));
+    };
+  }
+};
+
+TEST_F(EngineRestores, WhatIsFasterToComputeIsComputed) {
+  const Request request = Greedy(150, 5);
+  for (const double page_s : {1e-4, 1.0}) {  // a page takes 16 ms to compute
+    StartWithReadsOf(page_s);
+    Run(Greedy(170, 5, 7));  // the engine learns what steps take
+    Run(request);
+    disk_.reads = 0;
+    StartWithReadsOf(page_s);
+    Run(Greedy(170, 5, 8));
+    computed_ = 0;
+    const auto sink = Run(request);  // and checks its ids
+    EXPECT_EQ(disk_.reads, page_s < 0.01 ? 9 : 0);
+    EXPECT_EQ(computed_, page_s < 0.01 ? 6 + 4 : 150 + 4);
+    EXPECT_EQ(sink->at(0).last->cached_tokens, page_s < 0.01 ? 144 : 0);
+  }
+}
+
+TEST_F(EngineRestores, ANewProcessReadsUntilItKnowsBetter) {
+  StartWithReadsOf(1.0);
+  const Request request = Greedy(150, 5);
+  Run(request);
+  StartWithReadsOf(1.0);
+  Run(request);
+  EXPECT_EQ(disk_.reads, 9);
+}
+
+// Two that do not fit together take turns: who lost its pages gets them back from the tier, whether pages go
+// there as they are computed or as they leave the pool. None goes there twice.
 TEST_F(EngineTier, PreemptedSequencesAreSwappedIn) {
-  Start(20, {.max_step_tokens = 64, .scheduling = "mlfq:quantum=8,age_s=1000"});
-  const Request a = Greedy(150, 60, 1), b = Greedy(140, 60, 2);
-  const auto of_a = Submit(a), of_b = Submit(b);
-  for (int step = 0; step < 2000 && !(of_a->finished() && of_b->finished()); ++step) engine_->Step();
-  EXPECT_EQ(of_a->at(0).tokens, ExpectedTokens(model_, a, 0, 60));
-  EXPECT_EQ(of_b->at(0).tokens, ExpectedTokens(model_, b, 0, 60));
-  EXPECT_GT(engine_->metrics().preemptions.value(), 0);
-  EXPECT_GT(disk_.reads, 0);
-  // Nobody's prompt is computed twice: only the last, partly filled pages are.
-  const double again = 16 * (engine_->metrics().preemptions.value() + 1);
-  EXPECT_LE(static_cast<double>(computed_), 150 + 140 + 2 * 59 + again);
+  for (const Moment moment : {Moment::kPublished, Moment::kEvicted}) {
+    disk_ = {.moment = moment};
+    Start(20, {.max_step_tokens = 64, .scheduling = "mlfq:quantum=8,age_s=1000"});
+    const Request a = Greedy(150, 60, 1), b = Greedy(140, 60, 2);
+    const auto of_a = Submit(a), of_b = Submit(b);
+    for (int step = 0; step < 2000 && !(of_a->finished() && of_b->finished()); ++step) engine_->Step();
+    EXPECT_EQ(of_a->at(0).tokens, ExpectedTokens(model_, a, 0, 60));
+    EXPECT_EQ(of_b->at(0).tokens, ExpectedTokens(model_, b, 0, 60));
+    EXPECT_GT(engine_->metrics().preemptions.value(), 0);
+    EXPECT_GT(disk_.reads, 0);
+    // Nobody's prompt is computed twice: only the last, partly filled pages are.
+    const double again = 16 * (engine_->metrics().preemptions.value() + 1);
+    EXPECT_LE(static_cast<double>(computed_), 150 + 140 + 2 * 59 + again);
+    EXPECT_EQ(disk_.writes, std::ssize(disk_.pages));
+  }
 }
 
 }  // namespace

@@ -12,7 +12,7 @@
 //   under way.
 // - A restoration's table holds pages for all its tokens, and only those before `good_pages` that have all
 //   arrived are ever published.
-// - The tier is asked before every write, so what was brought back is not written again.
+// - The tier is asked before every write, so what it has already, brought back or not, is not written again.
 
 namespace quire {
 
@@ -21,7 +21,10 @@ PageArchive::PageArchive(PageCache& cache, std::unique_ptr<PageTier> tier, int m
   QUIRE_CHECK(moves > 0);
   for (size_t i = moves_.size(); i-- > 0;) free_moves_.push_back(i);
   cache_.RecordPublished();
+  cache_.OnLeave([this](PageId page, const PageKey& key) { Leave(page, key); });
 }
+
+PageArchive::~PageArchive() { cache_.OnLeave({}); }
 
 void PageArchive::Advance() {
   std::vector<PageTier::Completion> completed;
@@ -46,18 +49,29 @@ void PageArchive::StartWrites() {
   while (!unwritten_.empty() && StartWrite(unwritten_.front())) unwritten_.pop_front();
 }
 
-// False when it has to be tried again. A page that has left the index by now is lost to the tier.
+// False when it has to be tried again. A page that has left the index by now was offered when it left.
 bool PageArchive::StartWrite(PageId page) {
   const PrefixIndex& index = cache_.index();
-  const size_t page_tokens = cache_.layout().page_tokens(), bytes = cache_.layout().page_bytes();
-  if (!index.Holds(page) || index.NodeOf(page).tokens.size() < page_tokens) return true;
-  const PageKey key = KeyOfGroup(index.KeyOf(index.NodeOf(page)), index.GroupOf(page));
-  if (tier_->Contains(key) || BeingWritten(key)) return true;
+  if (!index.Holds(page)) return true;
+  PrefixNode& node = index.NodeOf(page);
+  if (std::ssize(node.tokens) < cache_.layout().page_tokens()) return true;
+  return StartWrite(page, KeyOfGroup(index.KeyOf(node), index.GroupOf(page)), Moment::kPublished);
+}
+
+// There is no later time for it.
+void PageArchive::Leave(PageId page, const PageKey& key) {
+  pages_lost_ += !StartWrite(page, key, Moment::kEvicted);
+}
+
+// False when no move is to be had.
+bool PageArchive::StartWrite(PageId page, const PageKey& key, Moment moment) {
+  if (!tier_->Wants(key, moment) || BeingWritten(key)) return true;
   Move* const move = NextMove();
   if (move == nullptr) return false;
+  const size_t bytes = cache_.layout().page_bytes();
   std::memcpy(move->page.data(), cache_.pool().data(page), bytes);
-  if (!tier_->StartWrite(key, {move->page.data(), bytes}, free_moves_.back())) {
-    counts_.pages_failed += Refused();
+  if (!tier_->StartWrite(key, moment, {move->page.data(), bytes}, free_moves_.back())) {
+    pages_lost_ += Refused();
     return Refused();
   }
   move->writes = true;
@@ -101,16 +115,18 @@ void PageArchive::Keep(std::string_view salt, std::span<const Token> tokens) {
 // -- Up -----------------------------------------------------------------------------------------------------
 
 bool PageArchive::Restore(uint64_t id, std::string_view salt, std::span<const Token> tokens,
-                          const PageTable& matched) {
+                          const PageTable& matched, const Choose& choose) {
   QUIRE_CHECK(!Restoring(id));
   const int64_t page_tokens = cache_.layout().page_tokens(), first = matched.tokens / page_tokens;
-  const std::vector<PageKey> keys = KeysBelow(salt, tokens, matched);
-  if (keys.empty()) return false;
+  const Below below = FindBelow(salt, tokens, matched);
+  if (below.keys.empty()) return false;
+  const auto chosen = static_cast<int64_t>(choose(below.pages, FactsOfTiers()));
+  if (chosen == 0) return false;
 
   Restoration restoration;
   restoration.number = ++restores_begun_;
   restoration.salt = salt;
-  const int64_t end = first + std::ssize(keys);
+  const int64_t end = first + chosen;
   PageTable& pages = restoration.pages;
   pages = cache_.Fork(matched);
   if (!Grow(pages, end * page_tokens)) {
@@ -119,9 +135,11 @@ bool PageArchive::Restore(uint64_t id, std::string_view salt, std::span<const To
   }
   for (int64_t i = first; i < end; ++i) {
     for (size_t g = 0; g < pages.groups.size(); ++g) {
-      if (pages.groups[g][i] != kNoPage) {
-        restoration.pieces.push_back({.index = i, .group = g, .key = KeyOfGroup(keys[i - first], g)});
-      }
+      if (pages.groups[g][i] == kNoPage) continue;
+      restoration.pieces.push_back({.index = i,
+                                    .group = g,
+                                    .key = KeyOfGroup(below.keys[i - first], g),
+                                    .tier = below.pages[i - first].tier});
     }
   }
   restoration.good_pages = end;
@@ -130,30 +148,54 @@ bool PageArchive::Restore(uint64_t id, std::string_view salt, std::span<const To
   return true;
 }
 
-// The names of the states that follow `matched`, page by page, up to where the tier has all that a query
-// sees.
-std::vector<PageKey> PageArchive::KeysBelow(std::string_view salt, std::span<const Token> tokens,
-                                            const PageTable& matched) const {
+// What follows `matched`, page by page, up to where the tier has all that a query sees.
+PageArchive::Below PageArchive::FindBelow(std::string_view salt, std::span<const Token> tokens,
+                                          const PageTable& matched) const {
   const KvLayout& layout = cache_.layout();
   const int64_t page_tokens = layout.page_tokens(), first = matched.tokens / page_tokens;
   UnbrokenPages unbroken(layout, matched, first);
-  std::vector<PageKey> keys;
+  Below below;
   size_t usable = 0;
   PageKey key = matched.prefix != nullptr ? cache_.index().KeyOf(*matched.prefix) : RootKey(salt);
   for (int64_t i = first; (i + 1) * page_tokens <= std::ssize(tokens); ++i) {
     key = ChildKey(key, tokens.subspan(i * page_tokens, page_tokens));
-    keys.push_back(key);
+    PageBelow page;
     bool full_ones = true;
     for (size_t g = 0; g < layout.groups().size(); ++g) {
-      if (tier_->Contains(KeyOfGroup(key, g))) continue;
+      if (const auto tier = tier_->Find(KeyOfGroup(key, g))) {
+        page.tier = std::max(page.tier, *tier);
+        page.bytes += static_cast<int64_t>(layout.page_bytes());
+        continue;
+      }
       unbroken.Lacks(g, i);
       full_ones &= layout.groups()[g].window > 0;
     }
     if (!full_ones) break;
-    if (unbroken.ReachTo((i + 1) * page_tokens)) usable = keys.size();
+    page.end = unbroken.ReachTo((i + 1) * page_tokens);
+    below.keys.push_back(key);
+    below.pages.push_back(page);
+    if (page.end) usable = below.keys.size();
   }
-  keys.resize(usable);
-  return keys;
+  below.keys.resize(usable);
+  below.pages.resize(usable);
+  return below;
+}
+
+std::vector<TierFacts> PageArchive::FactsOfTiers() const {
+  std::vector<TierFacts> tiers;
+  for (const TierUsage& usage : TierUsages()) tiers.push_back({.read_time = usage.read_time});
+  for (const auto& [id, restoration] : restores_) {
+    for (const Piece& piece : std::span(restoration.pieces).subspan(restoration.ended)) {
+      tiers[piece.tier].bytes_before += static_cast<int64_t>(cache_.layout().page_bytes());
+    }
+  }
+  return tiers;
+}
+
+std::vector<TierUsage> PageArchive::TierUsages() const {
+  std::vector<TierUsage> places;
+  tier_->AddUsage(places);
+  return places;
 }
 
 // Page by page, so that a window never holds more than it needs.
@@ -193,7 +235,6 @@ bool PageArchive::StartRead(uint64_t id, Restoration& restoration) {
 }
 
 void PageArchive::Arrive(Move& move, bool ok) {
-  ++(!ok ? counts_.pages_failed : move.writes ? counts_.pages_written : counts_.pages_read);
   if (std::exchange(move.writes, false)) return;
   const auto found = restores_.find(move.id);
   if (found == restores_.end() || found->second.number != move.number) return;

@@ -15,6 +15,7 @@
 #define QUIRE_KV_PAGE_CACHE_H_
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -115,6 +116,11 @@ class PageCache {
   // then some may have left again, or have another content.
   void RecordPublished() { records_published_ = true; }
   std::vector<PageId> TakePublished() { return std::exchange(published_, {}); }
+
+  // See PrefixIndex.
+  void OnLeave(std::function<void(PageId page, const PageKey& key)> leaves) {
+    index_.OnLeave(std::move(leaves));
+  }
 
   // Usage over all live tables.
   KvUsage Usage() const;

@@ -105,6 +105,7 @@ void PrefixIndex::Remove(PrefixNode& node, std::vector<PageId>& dropped) {
   Unsettle(node);
   for (const PageId page : node.state) {
     if (page == kNoPage) continue;
+    TellLeaves(page);
     dropped.push_back(page);
     Detach(page);
   }
@@ -150,6 +151,11 @@ const PageKey& PrefixIndex::KeyOf(PrefixNode& node) const {
     next->key = next->parent == nullptr ? RootKey(next->salt) : ChildKey(*next->parent->key, next->tokens);
   }
   return *node.key;
+}
+
+void PrefixIndex::TellLeaves(PageId page) {
+  PrefixNode& node = NodeOf(page);
+  if (leaves_ && node.tokens.size() == page_tokens_) leaves_(page, KeyOfGroup(KeyOf(node), GroupOf(page)));
 }
 
 void PrefixIndex::Detach(PageId page) {
@@ -293,6 +299,7 @@ void PrefixIndex::Disown(PageId page, std::vector<PageId>& dropped) {
   QUIRE_CHECK(!pinned(page));
   PrefixNode* const node = facts_[page].node;
   if (!windowed(page)) return RemoveSubtree(*node, dropped);
+  TellLeaves(page);
   Detach(page);
   dropped.push_back(page);
   // A leaf that is left without state goes.

@@ -12,6 +12,7 @@
 
 #include <cstdint>
 #include <deque>
+#include <functional>
 #include <map>
 #include <optional>
 #include <set>
@@ -105,6 +106,10 @@ class PrefixIndex {
   // A page begins a new life.
   void Forget(PageId page) { facts_[page] = {}; }
 
+  // From now on `leaves` is called for every page of a whole page of tokens that the index is about to give
+  // up, while its bytes are still there, with the name under which a tier keeps it.
+  void OnLeave(std::function<void(PageId page, const PageKey& key)> leaves) { leaves_ = std::move(leaves); }
+
   // Gives up what is needed least; its pages are appended to `dropped`. Only idle pages and what nobody
   // holds go. REQUIRES: idle_pages() > 0, and !OnlyPinnedLeft().
   void Evict(std::vector<PageId>& dropped);
@@ -131,6 +136,7 @@ class PrefixIndex {
   };
 
   PrefixNode& NewNode(PrefixNode* parent);
+  void TellLeaves(PageId page);
   void Detach(PageId page);
   void Recycle(PrefixNode& node);
   void Remove(PrefixNode& node, std::vector<PageId>& dropped);
@@ -149,6 +155,7 @@ class PrefixIndex {
   std::map<std::string, PrefixNode*, std::less<>> roots_;
   std::vector<PageFacts> facts_;  // by page
   EvictionOrder order_;
+  std::function<void(PageId, const PageKey&)> leaves_;
   uint64_t uses_ = 0;
   int64_t idle_pages_ = 0;
   int64_t pinned_pages_ = 0;

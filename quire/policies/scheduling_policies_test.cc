@@ -179,5 +179,23 @@ TEST(Fair, WhoWasAwayHasNoSavings) {
   EXPECT_NEAR(static_cast<double>(ran.tokens.at("late")), 200, 30);
 }
 
+TEST(Lottery, DrawsAnewEveryPeriodAndAPriorityDoublesTheOdds) {
+  const auto policy = MakeSchedulingPolicy("lottery:period_s=2").value();
+  std::vector<SequenceFacts> waiting(2);
+  waiting[0].id = 1;
+  waiting[0].priority = 1;
+  waiting[1].id = 2;
+  int second_first = 0, changes = 0, last = -1;
+  for (int i = 0; i < 3000; ++i) {
+    const int first = policy->Order(waiting, {}, {.now_s = static_cast<double>(i)}).waiting[0];
+    second_first += first == 1;
+    if (i % 2 == 1) EXPECT_EQ(first, last) << "within a period";
+    changes += i > 0 && first != last;
+    last = first;
+  }
+  EXPECT_NEAR(second_first / 3000.0, 2.0 / 3, 0.05);
+  EXPECT_GT(changes, 300);
+}
+
 }  // namespace
 }  // namespace quire

@@ -4,6 +4,7 @@ namespace quire {
 
 extern const SchedulingRow kFairScheduling;
 extern const SchedulingRow kFcfsScheduling;
+extern const SchedulingRow kLotteryScheduling;
 extern const SchedulingRow kMlfqScheduling;
 extern const SchedulingRow kPriorityScheduling;
 extern const SchedulingRow kProgramScheduling;
@@ -11,7 +12,7 @@ extern const SchedulingRow kShortestFirstScheduling;
 
 namespace {
 constexpr const SchedulingRow* kTable[] = {
-    &kFairScheduling,     &kFcfsScheduling,    &kMlfqScheduling,
+    &kFairScheduling,     &kFcfsScheduling,    &kLotteryScheduling,       &kMlfqScheduling,
     &kPriorityScheduling, &kProgramScheduling, &kShortestFirstScheduling,
 };
 }  // namespace

@@ -7,8 +7,9 @@
 #ifndef QUIRE_POLICIES_STEP_TIME_H_
 #define QUIRE_POLICIES_STEP_TIME_H_
 
-#include <array>
 #include <cstdint>
+
+#include "quire/policies/linear_fit.h"
 
 namespace quire {
 
@@ -32,16 +33,10 @@ class StepTime {
   int64_t ChunkWithin(double goal_s, const StepWork& work, int64_t position, int64_t most) const;
 
  private:
-  static constexpr int kFacts = 4;  // one, tokens, logits, attended
-  using Facts = std::array<double, kFacts>;
+  using Fit = LinearFit<4>;  // of: one, tokens, logits, attended
+  static Fit::Facts FactsOf(const StepWork& work);
 
-  static Facts FactsOf(const StepWork& work);
-  void Fit();
-
-  std::array<Facts, kFacts> products_{};  // decayed sums of facts times facts,
-  Facts moments_{};                       // and of facts times seconds
-  Facts seconds_per_{};                   // of each fact
-  bool learned_ = false;
+  Fit seconds_;
 };
 
 }  // namespace quire

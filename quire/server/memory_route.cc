@@ -57,12 +57,15 @@ ordered_json PinsJson(const MemoryReport& report) {
   return pins;
 }
 
-ordered_json TierJson(const TierMemory& tier) {
-  return {{"pages", tier.usage.pages},
-          {"bytes", tier.usage.bytes},
-          {"limit_bytes", tier.usage.limit},
-          {"restoring_bytes", tier.restoring_bytes},
-          {"buffer_bytes", tier.move_bytes}};
+ordered_json PlaceJson(const TierUsage& place) {
+  return {{"pages", place.pages},
+          {"bytes", place.bytes},
+          {"limit_bytes", place.limit},
+          {"pages_written", place.pages_written},
+          {"pages_read", place.pages_read},
+          {"pages_failed", place.pages_failed},
+          {"moved_bytes", place.bytes_moved},
+          {"read_bytes_per_second", place.read_time.BytesPerSecond()}};
 }
 
 }  // namespace
@@ -88,7 +91,11 @@ ordered_json MemoryJson(const MemoryReport& report) {
                          {"requests", std::move(requests)}};
   memory["pinned_bytes"] = report.pinned_bytes;
   memory["pins"] = PinsJson(report);
-  if (report.tier) memory["disk"] = TierJson(*report.tier);
+  if (report.tier) {
+    for (const TierUsage& place : report.tier->places) memory[std::string(place.name)] = PlaceJson(place);
+    memory["moving"] = {{"restoring_bytes", report.tier->restoring_bytes},
+                        {"buffer_bytes", report.tier->move_bytes}};
+  }
   return memory;
 }
 

@@ -95,7 +95,7 @@ Result<std::vector<TraceRequest>> ParseCsv(std::string_view text) {
     if (!arrival || !in || !out) {
       return std::unexpected(AtLine(line, "a time and two counts of tokens are expected"));
     }
-    requests.push_back({*arrival, *in, *out, {}});
+    requests.push_back({*arrival, *in, *out});
   }
   return requests;
 }
@@ -118,6 +118,15 @@ bool IsGood(const TraceRequest& request) {
          });
 }
 
+// Throws what nlohmann_json throws.
+TraceRequest ParseDialogue(const nlohmann::json& object, double arrival_s) {
+  TraceRequest request{.arrival_s = arrival_s, .hash_ids = {}, .turns = {}, .dialogue = {}};
+  for (const auto& turn : object.at("history")) {
+    request.dialogue.push_back({turn.at("user").get<std::string>(), turn.at("bot").get<std::string>()});
+  }
+  return request;
+}
+
 Result<std::vector<TraceRequest>> ParseJsonLines(std::string_view text) {
   using nlohmann::json;
   std::vector<TraceRequest> requests;
@@ -127,6 +136,10 @@ Result<std::vector<TraceRequest>> ParseJsonLines(std::string_view text) {
     const json object = json::parse(whole, nullptr, false);
     TraceRequest request;
     try {
+      if (object.contains("history")) {
+        requests.push_back(ParseDialogue(object, static_cast<double>(requests.size())));
+        continue;
+      }
       request.arrival_s = object.at("timestamp").get<double>() / 1000;
       request.prompt_tokens = object.at("input_length").get<int64_t>();
       request.output_tokens = object.at("output_length").get<int64_t>();
@@ -135,9 +148,10 @@ Result<std::vector<TraceRequest>> ParseJsonLines(std::string_view text) {
         for (const json& turn : object["turns"]) request.turns.push_back(ReadTurn(turn));
       }
     } catch (const json::exception&) {
-      return std::unexpected(AtLine(line,
-                                    "no JSON object with timestamp, input_length, output_length and "
-                                    "hash_ids, as Mooncake's traces have, or turns with pause and lengths"));
+      return std::unexpected(AtLine(
+          line,
+          "no JSON object with timestamp, input_length, output_length and hash_ids, as Mooncake's traces "
+          "have, or turns with pause and lengths, or a history of user and bot"));
     }
     if (!IsGood(request)) {
       return std::unexpected(AtLine(line, "a time or a number of tokens is out of range"));

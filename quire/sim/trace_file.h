@@ -6,6 +6,8 @@
 //   JSON lines, as of Mooncake: timestamp (ms), input_length, output_length, hash_ids; and, for conversations
 //   and agents, turns: what follows, each with input_length, output_length, pause (ms after the answer before
 //   it) and tool, the name of the one that ran in the pause
+//   JSON lines, as of MT-Bench-101: history, a list of turns with the texts of user and bot; they come a
+//   second apart
 #ifndef QUIRE_SIM_TRACE_FILE_H_
 #define QUIRE_SIM_TRACE_FILE_H_
 
@@ -26,6 +28,11 @@ struct TraceTurn {
   int64_t output_tokens = 0;
 };
 
+// What was said in a turn, and answered.
+struct TraceTexts {
+  std::string said, answered;
+};
+
 struct TraceRequest {
   double arrival_s = 0;  // after the first one
   int64_t prompt_tokens = 0;
@@ -33,6 +40,8 @@ struct TraceRequest {
   // What the prompt consists of, kHashTokens tokens each: equal ids are equal text. Empty: not known.
   std::vector<int64_t> hash_ids = {};
   std::vector<TraceTurn> turns = {};  // that follow
+  // The texts of a whole conversation; then there are no numbers of tokens.
+  std::vector<TraceTexts> dialogue = {};
 };
 inline constexpr int64_t kHashTokens = 512;
 

@@ -68,6 +68,24 @@ TEST(TraceFile, ReadsTheTurnsOfAgents) {
   }
 }
 
+TEST(TraceFile, ReadsDialogues) {
+  const auto trace = ParseTrace(
+      R"({"task": "GR", "id": 1, "history": [{"user": "Who?", "bot": "A."}, {"user": "Why?", "bot": "So."}]})"
+      "\n"
+      R"({"history": [{"user": "Hi", "bot": ""}]})");
+  ASSERT_TRUE(trace) << trace.error().message;
+  ASSERT_EQ(trace->size(), 2u);
+  ASSERT_EQ((*trace)[0].dialogue.size(), 2u);
+  EXPECT_EQ((*trace)[0].dialogue[1].said, "Why?");
+  EXPECT_EQ((*trace)[0].dialogue[1].answered, "So.");
+  EXPECT_EQ((*trace)[1].arrival_s, 1);
+  for (const char* wrong : {R"({"history": 5})", R"({"history": [{"user": "x"}]})", R"({"history": ["x"]})",
+                            R"({"history": [{"user": 1, "bot": "x"}]})"}) {
+    ASSERT_FALSE(ParseTrace(wrong)) << wrong;
+    EXPECT_THAT(ParseTrace(wrong).error().message, HasSubstr("line 1"));
+  }
+}
+
 TEST(TraceFile, SaysWhatIsWrongAndWhere) {
   const std::string header = "TIMESTAMP,ContextTokens,GeneratedTokens\n";
   for (const auto& [text, part] :

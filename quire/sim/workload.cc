@@ -80,6 +80,23 @@ std::vector<TraceTurn> Later(const TraceRequest& request, const WorkloadOptions&
                                                     .output_tokens = request.output_tokens});
 }
 
+// Whether a dialogue goes on in the last conversation.
+bool Continues(const Workload& workload, int turns) {
+  return !workload.conversations.empty() && std::ssize(workload.conversations.back().turns) < turns;
+}
+
+void AppendDialogue(const TraceRequest& request, const WorkloadOptions& options, Conversation& conversation) {
+  for (const TraceTexts& texts : request.dialogue) {
+    const int64_t answer = std::ssize(options.tokenize(texts.answered));
+    Turn next{.pause_s = options.think_s / options.speed,
+              .tool = "",
+              .said = options.tokenize(texts.said),
+              .output_tokens = std::max<int64_t>(1, answer)};
+    if (next.said.empty()) next.said.push_back(0);
+    conversation.turns.push_back(std::move(next));
+  }
+}
+
 }  // namespace
 
 Workload MakeWorkload(std::span<const TraceRequest> trace, const WorkloadOptions& options) {
@@ -90,12 +107,21 @@ Workload MakeWorkload(std::span<const TraceRequest> trace, const WorkloadOptions
       trace.size() < 2 ? 0 : trace.back().arrival_s / options.speed / static_cast<double>(trace.size() - 1);
   double arrival = 0;
   for (const TraceRequest& request : trace) {
+    if (!request.dialogue.empty() && Continues(workload, options.turns)) {
+      AppendDialogue(request, options, workload.conversations.back());
+      continue;
+    }
     Conversation& conversation = workload.conversations.emplace_back();
     if (options.burst_cv > 0) {
       conversation.arrival_s = arrival;
       arrival += mean_gap * numbers.Gamma(options.burst_cv);
     } else {
       conversation.arrival_s = request.arrival_s / options.speed;
+    }
+    if (!request.dialogue.empty()) {
+      conversation.leaves = numbers.Uniform() < options.cancel_share;
+      AppendDialogue(request, options, conversation);
+      continue;
     }
     conversation.leaves = request.output_tokens == 0 || numbers.Uniform() < options.cancel_share;
     conversation.turns.push_back(texts.FirstTurn(request, numbers.Next()));
@@ -107,6 +133,8 @@ Workload MakeWorkload(std::span<const TraceRequest> trace, const WorkloadOptions
       AppendText(numbers.Next(), Scaled(turn.prompt_tokens, options.length_scale), options.vocab, next.said);
       conversation.turns.push_back(std::move(next));
     }
+  }
+  for (Conversation& conversation : workload.conversations) {
     workload.cut += Cut(conversation, options.context);
   }
   return workload;

@@ -4,8 +4,10 @@
 #define QUIRE_SIM_WORKLOAD_H_
 
 #include <cstdint>
+#include <functional>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "quire/base/token.h"
@@ -19,12 +21,16 @@ struct WorkloadOptions {
   // Above 0: arrivals at the trace's mean rate, but with gaps of a Gamma distribution that has this
   // coefficient of variation, as BurstGPT (Wang et al., 2024, 3.2) found them; 1 is a Poisson process.
   double burst_cv = 0;
-  int turns = 1;            // of a conversation that every request begins, where the trace has none
+  // Of a conversation that every request begins, where the trace has none. Dialogues that follow each other
+  // in the trace are one conversation until it has so many.
+  int turns = 1;
   double think_s = 0;       // between an answer and the next turn, divided by speed as well
   double cancel_share = 0;  // of the conversations whose client leaves in the middle of an answer
   int64_t context = 0;      // longest prompt and output of the model; what exceeds it is cut
   int vocab = 0;            // token ids of prompts are below
   uint64_t seed = 1;
+  // Makes tokens of what was said in a dialogue, and counts those of the answer. Its length is not scaled.
+  std::function<std::vector<Token>(std::string_view)> tokenize;
 };
 
 struct Turn {
@@ -47,7 +53,7 @@ struct Workload {
 };
 
 // The same workload for equal arguments, whatever the machine. REQUIRES: context and vocab of a model; the
-// shares in [0, 1], all else positive.
+// shares in [0, 1], all else positive; tokenize where the trace has dialogues.
 Workload MakeWorkload(std::span<const TraceRequest> trace, const WorkloadOptions& options);
 
 }  // namespace quire

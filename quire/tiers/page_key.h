@@ -10,6 +10,7 @@
 
 #include <array>
 #include <cstddef>
+#include <cstring>
 #include <span>
 #include <string_view>
 
@@ -18,6 +19,15 @@
 namespace quire {
 
 using PageKey = std::array<std::byte, 16>;
+
+// Keys are hashes already.
+struct PageKeyHash {
+  size_t operator()(const PageKey& key) const {
+    size_t hash;
+    std::memcpy(&hash, key.data(), sizeof(hash));
+    return hash;
+  }
+};
 
 // Of no tokens, under `salt`.
 PageKey RootKey(std::string_view salt);

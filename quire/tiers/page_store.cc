@@ -12,6 +12,9 @@
 #include <fstream>
 #include <iterator>
 
+#include "quire/base/check.h"
+#include "quire/tiers/disk_probe.h"
+
 // Invariants:
 // - A slot belongs to one entry, or is free. An entry that is being read or written keeps its slot.
 // - The catalog may name a page whose slot has been given to another one; its seal does not open then. Of two
@@ -27,16 +30,13 @@ constexpr size_t kChangesAtOnce = 256;
 
 }  // namespace
 
-size_t PageStore::KeyHash::operator()(const PageKey& key) const {
-  size_t hash;
-  std::memcpy(&hash, key.data(), sizeof(hash));
-  return hash;
-}
-
 // -- Opening and closing ------------------------------------------------------------------------------------
 
 PageStore::PageStore(PageStoreOptions options, const Clock& clock)
-    : options_(std::move(options)), clock_(clock), seal_(options_.format, options_.secret) {}
+    : options_(std::move(options)),
+      clock_(clock),
+      seal_(options_.format, options_.secret),
+      mover_(slab_, seal_, catalog_) {}
 
 Result<std::unique_ptr<PageStore>> PageStore::Open(PageStoreOptions options, const Clock& clock) {
   if (!options.secret.empty() && options.secret.size() != 32) {
@@ -61,18 +61,13 @@ Result<std::unique_ptr<PageStore>> PageStore::Open(PageStoreOptions options, con
   QUIRE_TRY(store->catalog_.Open(set.folder / "catalog.mdb"));
   if (store->catalog_.replaced()) set.log("the index of KV pages on disk was damaged; it starts empty");
   store->Load();
-  for (int i = 0; i < set.threads; ++i) store->threads_.emplace_back([&store = *store] { store.Work(); });
+  if (set.probe) store->Probe();
+  store->mover_.Begin(set.threads, set.io_uring, [&store = *store] { store.wake_(); });
   return store;
 }
 
 PageStore::~PageStore() {
-  if (!threads_.empty()) FlushChanges(1);
-  {
-    const std::lock_guard lock(mutex_);
-    stopping_ = true;
-    work_.notify_all();
-  }
-  for (std::thread& thread : threads_) thread.join();
+  FlushChanges(1);
   if (lock_ >= 0) close(lock_);
 }
 
@@ -117,22 +112,44 @@ void PageStore::Load() {
   }
   const auto last = std::find(taken.rbegin(), taken.rend(), true);
   fresh_slot_ = static_cast<uint32_t>(taken.rend() - last);
-  for (uint32_t slot = fresh_slot_; slot-- > 0;) {
-    if (!taken[slot]) free_slots_.push_back(slot);
+  for (uint32_t slot = 0; slot < fresh_slot_; ++slot) {
+    if (!taken[slot]) free_slots_.insert(slot);
   }
+}
+
+// So that the first choice between reading and computing has something to go by.
+void PageStore::Probe() {
+  ProbeReads(options_.folder / "probe",
+             [this](int64_t bytes, double seconds) { meter_.Learn(bytes, seconds); });
 }
 
 // -- The owner ----------------------------------------------------------------------------------------------
 
-bool PageStore::Contains(const PageKey& key) const {
+std::optional<size_t> PageStore::Find(const PageKey& key) const {
   const auto found = entries_.find(key);
-  return found != entries_.end() && found->second.stored && !found->second.bad;
+  if (found == entries_.end() || !found->second.stored || found->second.bad) return std::nullopt;
+  return 0;
 }
 
-TierUsage PageStore::Usage() const {
+bool PageStore::Wants(const PageKey& key, Moment moment) const {
+  const auto found = entries_.find(key);
+  if (found == entries_.end()) return true;
+  const Entry& entry = found->second;
+  return options_.page_by_page && moment == Moment::kPublished && entry.stored && entry.readers == 0;
+}
+
+void PageStore::AddUsage(std::vector<TierUsage>& places) const {
   const auto slot_bytes = static_cast<int64_t>(slab_.slot_bytes());
   const auto pages = std::ssize(entries_);
-  return {.pages = pages, .bytes = pages * slot_bytes, .limit = slab_.slots() * slot_bytes};
+  places.push_back({.name = "disk",
+                    .pages = pages,
+                    .bytes = pages * slot_bytes,
+                    .limit = slab_.slots() * slot_bytes,
+                    .pages_written = pages_written_,
+                    .pages_read = pages_read_,
+                    .pages_failed = counts_.bad_pages + counts_.write_errors,
+                    .bytes_moved = bytes_moved_,
+                    .read_time = meter_.time()});
 }
 
 // Into the order of eviction, if it can leave.
@@ -144,13 +161,14 @@ void PageStore::Settle(Entries::iterator entry) {
 
 void PageStore::Remove(Entries::iterator entry) {
   order_.erase({entry->second.place.last_use, entry->first});
-  free_slots_.push_back(entry->second.place.slot);
+  free_slots_.insert(entry->second.place.slot);
   entries_.erase(entry);
 }
 
-// A free slot, or that of the page that was not used for the longest time, which is a change.
+// The free slot behind the last one that was given, or the next free one; where there is none, that of the
+// page that was not used for the longest time, which is a change.
 std::optional<uint32_t> PageStore::TakeSlot(std::vector<CatalogChange>& changes) {
-  if (free_slots_.empty() && fresh_slot_ < slab_.slots()) return fresh_slot_++;
+  if (free_slots_.empty() && fresh_slot_ < slab_.slots()) free_slots_.insert(fresh_slot_++);
   if (free_slots_.empty()) {
     if (order_.empty()) return std::nullopt;
     const PageKey oldest = order_.begin()->second;
@@ -158,19 +176,29 @@ std::optional<uint32_t> PageStore::TakeSlot(std::vector<CatalogChange>& changes)
     changes.push_back({oldest, std::nullopt});
     ++counts_.evicted;
   }
-  const uint32_t slot = free_slots_.back();
-  free_slots_.pop_back();
+  auto free = free_slots_.lower_bound(next_slot_);
+  if (free == free_slots_.end()) free = free_slots_.begin();
+  const uint32_t slot = *free;
+  free_slots_.erase(free);
+  next_slot_ = slot + 1;
   return slot;
 }
 
-bool PageStore::StartWrite(const PageKey& key, std::span<const std::byte> page, uint64_t tag) {
-  if (under_way_ == options_.depth || entries_.contains(key)) return false;
+bool PageStore::StartWrite(const PageKey& key, Moment moment, std::span<const std::byte> page, uint64_t tag) {
+  QUIRE_CHECK(Wants(key, moment));
+  if (under_way_ == options_.depth) return false;
   if (resting_until_ && clock_.Now() < *resting_until_) return false;
-  Move move{.kind = Move::Kind::kWrite, .key = key, .tag = tag, .from = page};
-  const std::optional<uint32_t> slot = TakeSlot(move.changes);
-  if (!slot) return false;
-  move.place = {.slot = *slot, .last_use = ++uses_};
-  entries_.emplace(key, Entry{.place = move.place});
+  SlabMove move{.kind = SlabMove::Kind::kWrite, .key = key, .tag = tag, .from = page};
+  if (const auto found = entries_.find(key); found != entries_.end()) {  // again
+    order_.erase({found->second.place.last_use, key});
+    move.place = {.slot = found->second.place.slot, .last_use = ++uses_};
+    found->second = {.place = move.place};
+  } else {
+    const std::optional<uint32_t> slot = TakeSlot(move.changes);
+    if (!slot) return false;
+    move.place = {.slot = *slot, .last_use = ++uses_};
+    entries_.emplace(key, Entry{.place = move.place});
+  }
   ++under_way_;
   Start(std::move(move));
   return true;
@@ -191,27 +219,27 @@ bool PageStore::StartRead(const PageKey& key, std::span<std::byte> page, uint64_
   if (entry.readers++ == 0) order_.erase({entry.place.last_use, key});
   entry.place.last_use = ++uses_;
   ++under_way_;
-  Start({.kind = Move::Kind::kRead, .key = key, .place = entry.place, .tag = tag, .to = page});
+  meter_.Started(std::ssize(page));
+  Start({.kind = SlabMove::Kind::kRead, .key = key, .place = entry.place, .tag = tag, .to = page});
   return true;
 }
 
 void PageStore::TakeCompleted(std::vector<Completion>& completed) {
-  std::vector<Move> done;
-  {
-    const std::lock_guard lock(mutex_);
-    done.swap(done_);
-  }
-  for (const Move& move : done) {
-    move.kind == Move::Kind::kWrite ? TookWrite(move) : TookRead(move);
+  std::vector<SlabMove> done;
+  mover_.TakeDone(done);
+  for (const SlabMove& move : done) {
+    move.kind == SlabMove::Kind::kWrite ? TookWrite(move) : TookRead(move);
     --under_way_;
     completed.push_back({.tag = move.tag, .ok = move.ok});
   }
   FlushChanges(kChangesAtOnce);
 }
 
-void PageStore::TookWrite(const Move& move) {
+void PageStore::TookWrite(const SlabMove& move) {
   const auto entry = entries_.find(move.key);
   if (move.ok) {
+    ++pages_written_;
+    bytes_moved_ += std::ssize(move.from);
     entry->second.stored = true;
     return Settle(entry);
   }
@@ -221,10 +249,14 @@ void PageStore::TookWrite(const Move& move) {
   Tell("the disk takes no KV pages now, and is tried again in ten seconds", move.error);
 }
 
-void PageStore::TookRead(const Move& move) {
+void PageStore::TookRead(const SlabMove& move) {
   const auto entry = entries_.find(move.key);
   --entry->second.readers;
-  if (!move.ok) {
+  meter_.Ended(move.ended);
+  if (move.ok) {
+    ++pages_read_;
+    bytes_moved_ += std::ssize(move.to);
+  } else {
     ++counts_.bad_pages;
     entry->second.bad = true;
     Tell(move.error == 0 ? "a KV page on disk is not what was written; it is computed again"
@@ -248,7 +280,7 @@ void PageStore::FlushChanges(size_t least) {
     return change.place ? found == entries_.end() || found->second.place.slot != change.place->slot
                         : found != entries_.end();
   });
-  Start({.kind = Move::Kind::kChanges, .changes = std::exchange(changes_, {})});
+  Start({.kind = SlabMove::Kind::kChanges, .changes = std::exchange(changes_, {})});
 }
 
 // Each cause once.
@@ -258,85 +290,9 @@ void PageStore::Tell(std::string_view cause, int error) {
                           : fmt::format("{}: {}: {}", options_.folder.string(), cause, std::strerror(error)));
 }
 
-void PageStore::Start(Move move) {
-  const std::lock_guard lock(mutex_);
-  queue_.push_back(std::move(move));
-  work_.notify_one();
-}
-
-// -- The threads --------------------------------------------------------------------------------------------
-
-void PageStore::Work() {
-  while (true) {
-    Move move;
-    {
-      std::unique_lock lock(mutex_);
-      work_.wait(lock, [&] { return stopping_ || !queue_.empty(); });
-      if (queue_.empty()) return;
-      move = std::move(queue_.front());
-      queue_.pop_front();
-    }
-    switch (move.kind) {
-      case Move::Kind::kRead:
-        Read(move);
-        break;
-      case Move::Kind::kWrite:
-        Write(move);
-        break;
-      case Move::Kind::kChanges:
-        catalog_.Write(move.changes);  // what is lost is the order of eviction
-    }
-  }
-}
-
-void PageStore::Read(Move& move) {
-  PageTrailer trailer;
-  move.ok = slab_.Read(move.place.slot, move.to, trailer);
-  move.error = move.ok ? 0 : errno;
-  move.ok = move.ok && seal_.Open(move.key, move.to, trailer);
-  Complete({std::move(move)});
-}
-
-void PageStore::Write(Move& move) {
-  std::vector<std::byte> room;
-  PageTrailer trailer;
-  const auto sealed = seal_.Close(move.key, move.from, room, trailer);
-  move.ok = sealed && slab_.Write(move.place.slot, *sealed, trailer);
-  move.error = move.ok ? 0 : errno;
-  if (move.ok) move.changes.push_back({move.key, move.place});
-  {
-    const std::lock_guard lock(mutex_);
-    written_.push_back(std::move(move));
-  }
-  Commit();
-}
-
-// Whoever comes first commits for all that wait.
-void PageStore::Commit() {
-  const std::lock_guard one(commit_mutex_);
-  std::vector<Move> written;
-  {
-    const std::lock_guard lock(mutex_);
-    written.swap(written_);
-  }
-  if (written.empty()) return;
-  std::vector<CatalogChange> changes;
-  for (const Move& move : written) changes.insert(changes.end(), move.changes.begin(), move.changes.end());
-  if (!catalog_.Write(changes)) {
-    for (Move& move : written) {
-      move.ok = false;
-      move.error = EIO;
-    }
-  }
-  Complete(std::move(written));
-}
-
-void PageStore::Complete(std::vector<Move> moves) {
-  {
-    const std::lock_guard lock(mutex_);
-    std::ranges::move(moves, std::back_inserter(done_));
-  }
-  wake_();
+void PageStore::Start(SlabMove move) {
+  mover_.Start(std::move(move));
+  if (options_.page_by_page) mover_.Wait();
 }
 
 }  // namespace quire

@@ -6,22 +6,19 @@
 // lies. A disk that is full or gone costs pages, never a request: it is told once, and tried again after a
 // while.
 //
-// One owner calls it; threads of its own do the reading and writing.
+// Pages that are written one after the other lie next to each other where there is room, and neighbours are
+// moved together. One owner calls it; threads of its own do the reading and writing.
 #ifndef QUIRE_TIERS_PAGE_STORE_H_
 #define QUIRE_TIERS_PAGE_STORE_H_
 
-#include <condition_variable>
 #include <cstdint>
-#include <deque>
 #include <filesystem>
 #include <functional>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <set>
 #include <string>
 #include <string_view>
-#include <thread>
 #include <unordered_map>
 #include <utility>
 #include <vector>
@@ -31,7 +28,9 @@
 #include "quire/tiers/page_catalog.h"
 #include "quire/tiers/page_seal.h"
 #include "quire/tiers/page_tier.h"
+#include "quire/tiers/read_meter.h"
 #include "quire/tiers/slab_file.h"
+#include "quire/tiers/slab_mover.h"
 
 namespace quire {
 
@@ -39,10 +38,15 @@ struct PageStoreOptions {
   std::filesystem::path folder;  // made where it is missing
   int64_t quota_bytes = 0;       // of slots; the catalog takes some 100 bytes a page beside them
   size_t page_bytes = 0;
-  std::string format;  // what the bytes of pages mean; pages of another format are dropped
-  std::string secret;  // 32 bytes to encrypt pages with; empty: plain
-  int threads = 4;     // that read and write
-  int depth = 64;      // moves that can be under way
+  std::string format;    // what the bytes of pages mean; pages of another format are dropped
+  std::string secret;    // 32 bytes to encrypt pages with; empty: plain
+  int threads = 4;       // that read and write, where io_uring is not to be had
+  bool io_uring = true;  // where the system allows it
+  int depth = 256;       // moves that can be under way
+  bool probe = true;     // measure the disk at once, which takes some 8 MiB of it for a moment
+  // To be compared with only: every page is moved alone and waited for, and written again each time it has
+  // been brought back, as engines do that swap page by page.
+  bool page_by_page = false;
   std::function<void(std::string_view)> log = [](std::string_view) {};  // one line; from the owner
 };
 
@@ -61,39 +65,26 @@ class PageStore final : public PageTier {
   // Finishes the moves that were started.
   ~PageStore() override;
 
-  bool Contains(const PageKey& key) const override;
+  std::optional<size_t> Find(const PageKey& key) const override;
   void Touch(const PageKey& key) override;
-  bool StartWrite(const PageKey& key, std::span<const std::byte> page, uint64_t tag) override;
+  // What is computed, since a page in the pool does not outlive the process; and what has left meanwhile.
+  bool Wants(const PageKey& key, Moment moment) const override;
+  bool StartWrite(const PageKey& key, Moment moment, std::span<const std::byte> page, uint64_t tag) override;
   bool StartRead(const PageKey& key, std::span<std::byte> page, uint64_t tag) override;
   void SetWake(std::function<void()> wake) override { wake_ = std::move(wake); }
   void TakeCompleted(std::vector<Completion>& completed) override;
-  TierUsage Usage() const override;
+  void AddUsage(std::vector<TierUsage>& places) const override;
+  bool uses_io_uring() const { return mover_.uses_ring(); }
   const PageStoreCounts& counts() const { return counts_; }
 
  private:
-  struct KeyHash {
-    size_t operator()(const PageKey& key) const;
-  };
   struct Entry {
     PagePlace place;
     int readers = 0;
     bool stored = false;  // else it is being written
     bool bad = false;     // goes with its last reader
   };
-  // What a thread has to do: move a page, or only write changes of the catalog.
-  struct Move {
-    enum class Kind { kRead, kWrite, kChanges };
-    Kind kind = Kind::kChanges;
-    PageKey key = {};
-    PagePlace place = {};
-    uint64_t tag = 0;
-    std::span<std::byte> to = {};             // of a read
-    std::span<const std::byte> from = {};     // of a write
-    std::vector<CatalogChange> changes = {};  // beside
-    bool ok = false;
-    int error = 0;  // errno of what is not ok; 0: not what was written
-  };
-  using Entries = std::unordered_map<PageKey, Entry, KeyHash>;
+  using Entries = std::unordered_map<PageKey, Entry, PageKeyHash>;
 
   PageStore(PageStoreOptions options, const Clock& clock);
   Status Lock();
@@ -102,17 +93,12 @@ class PageStore final : public PageTier {
   std::optional<uint32_t> TakeSlot(std::vector<CatalogChange>& changes);
   void Settle(Entries::iterator entry);
   void Remove(Entries::iterator entry);
-  void TookWrite(const Move& move);
-  void TookRead(const Move& move);
+  void TookWrite(const SlabMove& move);
+  void TookRead(const SlabMove& move);
   void FlushChanges(size_t least);
-  void Start(Move move);
+  void Start(SlabMove move);
   void Tell(std::string_view cause, int error);
-
-  void Work();
-  void Read(Move& move);
-  void Write(Move& move);
-  void Commit();
-  void Complete(std::vector<Move> moves);
+  void Probe();
 
   const PageStoreOptions options_;
   const Clock& clock_;
@@ -124,8 +110,9 @@ class PageStore final : public PageTier {
   // The owner's.
   Entries entries_;
   std::set<std::pair<uint64_t, PageKey>> order_;  // pages that can be evicted, by last use
-  std::vector<uint32_t> free_slots_;
+  std::set<uint32_t> free_slots_;
   uint32_t fresh_slot_ = 0;  // from here on no slot was ever used
+  uint32_t next_slot_ = 0;   // behind the one that was given last
   uint64_t uses_ = 0;
   int under_way_ = 0;
   std::vector<CatalogChange> changes_;  // that are not on disk yet
@@ -133,15 +120,11 @@ class PageStore final : public PageTier {
   std::set<std::string, std::less<>> told_;
   PageStoreCounts counts_;
 
+  ReadMeter meter_;
+  int64_t bytes_moved_ = 0, pages_written_ = 0, pages_read_ = 0;
+
   std::function<void()> wake_ = [] {};
-  std::mutex mutex_;  // guards what follows
-  std::condition_variable work_;
-  std::deque<Move> queue_;
-  std::vector<Move> written_;  // to be committed
-  std::vector<Move> done_;
-  bool stopping_ = false;
-  std::mutex commit_mutex_;  // held while written moves are committed
-  std::vector<std::thread> threads_;
+  SlabMover mover_;  // ends first
 };
 
 }  // namespace quire

@@ -40,6 +40,7 @@ class PageStoreTest : public testing::Test {
     options_.quota_bytes = 64 * kSlotBytes;
     options_.page_bytes = kPageBytes;
     options_.format = "test";
+    options_.probe = false;
     options_.log = [this](std::string_view line) { log_.emplace_back(line); };
   }
   ~PageStoreTest() override {
@@ -63,9 +64,18 @@ class PageStoreTest : public testing::Test {
     EXPECT_EQ(completed.size(), 1);
     return completed.at(0);
   }
+  bool Start(int number, std::span<const std::byte> page) {
+    return store_->Wants(Key(number), Moment::kPublished) &&
+           store_->StartWrite(Key(number), Moment::kPublished, page, number);
+  }
+  TierUsage Usage() const {
+    std::vector<TierUsage> places;
+    store_->AddUsage(places);
+    return places.at(0);
+  }
   bool Write(int number) {
     const std::vector<std::byte> page = Page(number);
-    if (!store_->StartWrite(Key(number), page, number)) return false;
+    if (!Start(number, page)) return false;
     const PageTier::Completion completion = Wait();
     EXPECT_EQ(completion.tag, number);
     return completion.ok;
@@ -107,10 +117,10 @@ TEST_F(PageStoreTest, GivesBackWhatItTook) {
     EXPECT_FALSE(Read(1));
     WriteAll(10);
     EXPECT_TRUE(store_->Contains(Key(1)));
-    EXPECT_FALSE(store_->StartWrite(Key(1), Page(1), 0)) << "it is there already";
+    EXPECT_FALSE(Start(1, Page(1))) << "it is there already";
     EXPECT_EQ(CountRead(10), 10);
-    EXPECT_EQ(store_->Usage().pages, 10);
-    EXPECT_EQ(store_->Usage().bytes, 10 * kSlotBytes);
+    EXPECT_EQ(Usage().pages, 10);
+    EXPECT_EQ(Usage().bytes, 10 * kSlotBytes);
     Open();
     EXPECT_EQ(CountRead(10), 10);
   }
@@ -121,7 +131,7 @@ TEST_F(PageStoreTest, ManyMovesAtOnce) {
   Open();
   std::vector<std::vector<std::byte>> pages;
   for (int i = 0; i < 60; ++i) pages.push_back(Page(i));
-  for (int i = 0; i < 60; ++i) ASSERT_TRUE(store_->StartWrite(Key(i), pages[i], i));
+  for (int i = 0; i < 60; ++i) ASSERT_TRUE(Start(i, pages[i]));
   std::vector<PageTier::Completion> completed;
   while (completed.size() < 60) store_->TakeCompleted(completed);
   std::vector<std::vector<std::byte>> read(60, std::vector<std::byte>(kPageBytes));
@@ -131,16 +141,80 @@ TEST_F(PageStoreTest, ManyMovesAtOnce) {
   EXPECT_EQ(read, pages);
 }
 
+TEST_F(PageStoreTest, TheDiskIsMeasured) {
+  options_.probe = true;
+  Open();
+  EXPECT_GT(Usage().read_time.Seconds(1 << 20), 0);
+  EXPECT_FALSE(fs::exists(options_.folder / "probe"));
+}
+
+// With and without io_uring, in one move or in many.
+TEST_F(PageStoreTest, NeighboursAreMovedTogether) {
+  for (const bool io_uring : {false, true}) {
+    for (const char* secret : {"", "0123456789abcdef0123456789abcdef"}) {
+      options_.io_uring = io_uring;
+      options_.secret = secret;
+      options_.format += "x";
+      options_.threads = 1;
+      Open();
+      std::vector<std::vector<std::byte>> pages, read(64, std::vector<std::byte>(kPageBytes));
+      for (int i = 0; i < 64; ++i) pages.push_back(Page(i));
+      for (int i = 0; i < 64; ++i) ASSERT_TRUE(Start(i, pages[i]));
+      std::vector<PageTier::Completion> completed;
+      while (completed.size() < 64) store_->TakeCompleted(completed);
+      Overwrite("pages.slab", 20 * kSlotBytes + 77, "?");  // its neighbours are right all the same
+      for (int i = 0; i < 64; ++i) ASSERT_TRUE(store_->StartRead(Key(i), read[i], i));
+      completed.clear();
+      while (completed.size() < 64) store_->TakeCompleted(completed);
+      for (const auto& completion : completed) EXPECT_EQ(completion.ok, completion.tag != 20);
+      for (int i = 0; i < 64; ++i) EXPECT_TRUE(i == 20 || read[i] == pages[i]);
+      EXPECT_EQ(Usage().pages, 63);
+      EXPECT_EQ(Usage().pages_failed, 1);
+    }
+  }
+}
+
+// What was written together stays together, also in the room that others left.
+TEST_F(PageStoreTest, APageGoesBehindTheOneBeforeIt) {
+  options_.quota_bytes = 8 * kSlotBytes;
+  Open();
+  WriteAll(8);
+  for (int i = 8; i < 12; ++i) EXPECT_TRUE(Write(i));
+  store_.reset();
+  std::ifstream file(options_.folder / "pages.slab", std::ios::binary);
+  for (int i = 0; i < 4; ++i) {
+    std::vector<std::byte> slot(kSlotBytes);
+    file.read(reinterpret_cast<char*>(slot.data()), kSlotBytes);
+    slot.resize(kPageBytes);
+    EXPECT_EQ(slot, Page(8 + i)) << i;
+  }
+}
+
+TEST_F(PageStoreTest, PageByPageEveryMoveIsOverWhenItHasStarted) {
+  options_.page_by_page = true;
+  Open();
+  const std::vector<std::byte> page = Page(1);
+  std::vector<PageTier::Completion> completed;
+  for (int time = 0; time < 2; ++time) {  // it is written again
+    ASSERT_TRUE(Start(1, page));
+    store_->TakeCompleted(completed);
+    EXPECT_EQ(completed.size(), static_cast<size_t>(time + 1));
+  }
+  EXPECT_EQ(Usage().bytes_moved, 2 * static_cast<int64_t>(kPageBytes));
+  EXPECT_EQ(Usage().pages, 1);
+  EXPECT_TRUE(Read(1));
+}
+
 TEST_F(PageStoreTest, NoMoreMovesThanItsDepth) {
   options_.depth = 2;
   Open();
   const std::vector<std::byte> page = Page(1);
-  EXPECT_TRUE(store_->StartWrite(Key(1), page, 1));
-  EXPECT_TRUE(store_->StartWrite(Key(2), page, 2));
-  EXPECT_FALSE(store_->StartWrite(Key(3), page, 3));
+  EXPECT_TRUE(Start(1, page));
+  EXPECT_TRUE(Start(2, page));
+  EXPECT_FALSE(Start(3, page));
   std::vector<PageTier::Completion> completed;
   while (completed.size() < 2) store_->TakeCompleted(completed);
-  EXPECT_TRUE(store_->StartWrite(Key(3), page, 3));
+  EXPECT_TRUE(Start(3, page));
   store_.reset();  // what was started is finished
   Open();
   EXPECT_TRUE(store_->Contains(Key(3)));
@@ -162,9 +236,9 @@ TEST_F(PageStoreTest, TheLeastRecentlyUsedLeave) {
   EXPECT_LE(fs::file_size(options_.folder / "pages.slab"), options_.quota_bytes);
   options_.quota_bytes = 2 * kSlotBytes;
   Open();
-  EXPECT_LE(store_->Usage().pages, 2);
+  EXPECT_LE(Usage().pages, 2);
   EXPECT_LE(fs::file_size(options_.folder / "pages.slab"), options_.quota_bytes);
-  EXPECT_EQ(CountRead(6), store_->Usage().pages);
+  EXPECT_EQ(CountRead(6), Usage().pages);
 }
 
 TEST_F(PageStoreTest, WhatIsTouchedCountsAsUsed) {
@@ -189,11 +263,11 @@ TEST_F(PageStoreTest, AnotherFormatStartsEmpty) {
   WriteAll(3);
   options_.format = "other";
   Open();
-  EXPECT_EQ(store_->Usage().pages, 0);
+  EXPECT_EQ(Usage().pages, 0);
   EXPECT_EQ(CountRead(3), 0);
   options_.page_bytes = 100;
   Open();
-  EXPECT_EQ(store_->Usage().pages, 0);
+  EXPECT_EQ(Usage().pages, 0);
 }
 
 TEST_F(PageStoreTest, TheWrongSecretOpensNothing) {
@@ -211,7 +285,7 @@ TEST_F(PageStoreTest, ASecretHidesThePages) {
   options_.secret = std::string(32, 'a');
   Open();
   const std::vector<std::byte> page(kPageBytes, std::byte{'Q'});
-  ASSERT_TRUE(store_->StartWrite(Key(1), page, 1));
+  ASSERT_TRUE(Start(1, page));
   EXPECT_TRUE(Wait().ok);
   store_.reset();
   std::ifstream file(options_.folder / "pages.slab", std::ios::binary);
@@ -311,7 +385,7 @@ TEST_F(PageStoreTest, AFullDiskIsTriedAgainAfterAWhile) {
   const auto old = std::signal(SIGXFSZ, SIG_IGN);
   setrlimit(RLIMIT_FSIZE, &small);
   EXPECT_FALSE(Write(1));
-  EXPECT_FALSE(store_->StartWrite(Key(2), Page(2), 2)) << "it is not tried at once";
+  EXPECT_FALSE(Start(2, Page(2))) << "it is not tried at once";
   EXPECT_TRUE(Read(0)) << "what is there can be read";
   setrlimit(RLIMIT_FSIZE, &before);
   std::signal(SIGXFSZ, old);
@@ -330,7 +404,7 @@ TEST_F(PageStoreTest, AFolderThatGoesAwayHarmsNobody) {
   EXPECT_TRUE(Write(3));
   store_.reset();
   Open();
-  EXPECT_EQ(store_->Usage().pages, 0);
+  EXPECT_EQ(Usage().pages, 0);
 }
 
 // Writes, evicts and reads as fast as it can, until it is killed; says into `busy` when it has begun.
@@ -346,7 +420,9 @@ TEST_F(PageStoreTest, AFolderThatGoesAwayHarmsNobody) {
   for (int ended = 0;;) {
     const int number = static_cast<int>(random() % 200);
     if (!(*store)->Contains(Key(number))) {
-      (*store)->StartWrite(Key(number), pages[number], 1);
+      if ((*store)->Wants(Key(number), Moment::kPublished)) {
+        (*store)->StartWrite(Key(number), Moment::kPublished, pages[number], 1);
+      }
     } else if (!reading) {
       reading = (*store)->StartRead(Key(number), to, 2);
     }

@@ -15,32 +15,11 @@ namespace {
 constexpr size_t kAlignment = 4096;     // of slots
 constexpr int64_t kChunk = 32LL << 20;  // the file grows by
 
-// Reads or writes all of both parts, or fails.
-template <typename Transfer>
-bool TransferAll(Transfer transfer, std::span<std::byte> page, std::span<std::byte> trailer, int64_t at) {
-  iovec parts[2] = {{page.data(), page.size()}, {trailer.data(), trailer.size()}};
-  iovec* next = parts;
-  while (next != std::end(parts)) {
-    const ssize_t moved = transfer(next, static_cast<int>(std::end(parts) - next), at);
-    if (moved < 0 && errno == EINTR) continue;
-    if (moved == 0) errno = EIO;  // the file ends here
-    if (moved <= 0) return false;
-    at += moved;
-    for (auto left = static_cast<size_t>(moved); left > 0;) {
-      const size_t part = std::min(left, next->iov_len);
-      next->iov_base = static_cast<std::byte*>(next->iov_base) + part;
-      next->iov_len -= part;
-      left -= part;
-      if (next->iov_len == 0) ++next;
-    }
-  }
-  return true;
-}
-
 }  // namespace
 
 Status SlabFile::Open(const std::filesystem::path& path, size_t page_bytes, int64_t max_bytes) {
   max_bytes_ = max_bytes;
+  page_bytes_ = page_bytes;
   slot_bytes_ = (page_bytes + sizeof(PageTrailer) + kAlignment - 1) / kAlignment * kAlignment;
   fd_ = open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
   struct stat facts{};
@@ -56,21 +35,49 @@ SlabFile::~SlabFile() {
   if (fd_ >= 0) close(fd_);
 }
 
-bool SlabFile::Read(uint32_t slot, std::span<std::byte> page, PageTrailer& trailer) const {
-  const auto read = [&](const iovec* parts, int count, int64_t at) { return preadv(fd_, parts, count, at); };
-  return TransferAll(read, page, trailer, static_cast<int64_t>(slot * slot_bytes_));
+SlabTransfer SlabFile::Plan(bool writes, uint32_t slot, std::span<SlabPage> pages) const {
+  SlabTransfer transfer{.writes = writes,
+                        .parts = {},
+                        .at = static_cast<int64_t>(slot) * static_cast<int64_t>(slot_bytes_),
+                        .padding = std::vector<std::byte>(slot_bytes_ - page_bytes_ - sizeof(PageTrailer))};
+  for (SlabPage& page : pages) {
+    if (!transfer.parts.empty()) transfer.parts.push_back({transfer.padding.data(), transfer.padding.size()});
+    transfer.parts.push_back({page.bytes.data(), page.bytes.size()});
+    transfer.parts.push_back({page.trailer.data(), page.trailer.size()});
+  }
+  return transfer;
 }
 
-bool SlabFile::Write(uint32_t slot, std::span<const std::byte> page, const PageTrailer& trailer) {
-  const auto begin = static_cast<int64_t>(slot * slot_bytes_);
-  if (!TakeRoom(begin + static_cast<int64_t>(slot_bytes_))) return false;
-  const auto write = [&](const iovec* parts, int count, int64_t at) {
-    return pwritev(fd_, parts, count, at);
-  };
-  // An iovec is not const whichever way the bytes go.
-  const std::span<std::byte> from(const_cast<std::byte*>(page.data()), page.size());
-  PageTrailer copy = trailer;
-  return TransferAll(write, from, copy, begin);
+bool SlabFile::Advance(SlabTransfer& transfer, int64_t moved) {
+  transfer.at += moved;
+  size_t whole = 0;
+  for (auto left = static_cast<size_t>(moved); whole < transfer.parts.size(); ++whole) {
+    iovec& part = transfer.parts[whole];
+    if (left < part.iov_len) {
+      part.iov_base = static_cast<std::byte*>(part.iov_base) + left;
+      part.iov_len -= left;
+      break;
+    }
+    left -= part.iov_len;
+  }
+  transfer.parts.erase(transfer.parts.begin(), transfer.parts.begin() + static_cast<int64_t>(whole));
+  return transfer.parts.empty();
+}
+
+bool SlabFile::Move(SlabTransfer& transfer) const {
+  while (true) {
+    const auto count = static_cast<int>(transfer.parts.size());
+    const ssize_t moved = transfer.writes ? pwritev(fd_, transfer.parts.data(), count, transfer.at)
+                                          : preadv(fd_, transfer.parts.data(), count, transfer.at);
+    if (moved < 0 && errno == EINTR) continue;
+    if (moved == 0) errno = EIO;  // the file ends here
+    if (moved <= 0) return false;
+    if (Advance(transfer, moved)) return true;
+  }
+}
+
+bool SlabFile::TakeRoomFor(const SlabTransfer& transfer, size_t pages) {
+  return TakeRoom(transfer.at + static_cast<int64_t>(pages * slot_bytes_));
 }
 
 bool SlabFile::TakeRoom(int64_t end) {

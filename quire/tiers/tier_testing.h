@@ -6,6 +6,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -16,18 +17,25 @@ namespace quire {
 // What a MapTier has and does; it outlives the tier, as a disk outlives a process.
 struct MapTierState {
   std::map<PageKey, std::vector<std::byte>> pages;
-  bool holds_moves = false;     // moves do not end for now
-  bool refuses_writes = false;  // as a full disk does
-  bool fails_reads = false;     // as a corrupt page does
-  int reads = 0, writes = 0;
+  bool holds_moves = false;            // moves do not end for now
+  bool refuses_writes = false;         // as a full disk does
+  bool fails_reads = false;            // as a corrupt page does
+  Moment moment = Moment::kPublished;  // at which pages are wanted
+  TransferTime read_time;              // that it tells of itself
+  int reads = 0, writes = 0, failures = 0;
 };
 
 class MapTier final : public PageTier {
  public:
   explicit MapTier(MapTierState& state) : state_(state) {}
 
-  bool Contains(const PageKey& key) const override { return state_.pages.contains(key); }
-  bool StartWrite(const PageKey& key, std::span<const std::byte> page, uint64_t tag) override {
+  std::optional<size_t> Find(const PageKey& key) const override {
+    return state_.pages.contains(key) ? std::optional<size_t>(0) : std::nullopt;
+  }
+  bool Wants(const PageKey& key, Moment moment) const override {
+    return moment == state_.moment && !state_.pages.contains(key);
+  }
+  bool StartWrite(const PageKey& key, Moment, std::span<const std::byte> page, uint64_t tag) override {
     if (state_.refuses_writes) return false;
     moves_.push_back([this, key, page, tag] {
       ++state_.writes;
@@ -38,12 +46,13 @@ class MapTier final : public PageTier {
   }
   bool StartRead(const PageKey& key, std::span<std::byte> page, uint64_t tag) override {
     moves_.push_back([this, key, page, tag] {
-      ++state_.reads;
       const auto found = state_.pages.find(key);
       if (state_.fails_reads || found == state_.pages.end()) {
         state_.pages.erase(key);
+        ++state_.failures;
         return Completion{tag, false};
       }
+      ++state_.reads;
       std::ranges::copy(found->second, page.begin());
       return Completion{tag, true};
     });
@@ -55,10 +64,16 @@ class MapTier final : public PageTier {
     for (const auto& move : std::exchange(moves_, {})) completed.push_back(move());
   }
 
-  TierUsage Usage() const override {
-    TierUsage usage{.pages = std::ssize(state_.pages), .limit = INT64_MAX};
+  void AddUsage(std::vector<TierUsage>& places) const override {
+    TierUsage usage{.name = "disk",
+                    .pages = std::ssize(state_.pages),
+                    .limit = INT64_MAX,
+                    .pages_written = state_.writes,
+                    .pages_read = state_.reads,
+                    .pages_failed = state_.failures,
+                    .read_time = state_.read_time};
     for (const auto& [key, page] : state_.pages) usage.bytes += std::ssize(page);
-    return usage;
+    places.push_back(usage);
   }
 
  private:
