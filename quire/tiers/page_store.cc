@@ -88,6 +88,11 @@ Status PageStore::CheckFormat() {
   std::ifstream file(path, std::ios::binary);
   if (std::string(std::istreambuf_iterator<char>(file), {}) == format) return {};
   std::error_code ignored;
+  const std::filesystem::path catalog = options_.folder / "catalog.mdb";
+  if (std::filesystem::exists(catalog, ignored)) {
+    if (PageCatalog others; others.Open(catalog)) counts_.other_pages = std::ssize(others.Read());
+    Tell("the KV pages here are of another model, type or encryption, and are dropped", 0);
+  }
   for (const char* name : {"catalog.mdb", "pages.slab"}) {
     std::filesystem::remove(options_.folder / name, ignored);
   }
@@ -147,7 +152,7 @@ void PageStore::AddUsage(std::vector<TierUsage>& places) const {
                     .limit = slab_.slots() * slot_bytes,
                     .pages_written = pages_written_,
                     .pages_read = pages_read_,
-                    .pages_failed = counts_.bad_pages + counts_.write_errors,
+                    .pages_failed = counts_.bad_pages + counts_.other_pages + counts_.write_errors,
                     .bytes_moved = bytes_moved_,
                     .read_time = meter_.time()});
 }

@@ -53,6 +53,7 @@ struct PageStoreOptions {
 struct PageStoreCounts {
   int64_t evicted = 0;
   int64_t bad_pages = 0;     // that could not be read, or were not what was written
+  int64_t other_pages = 0;   // of another format, that were there and are no longer
   int64_t write_errors = 0;  // pages that the disk did not take
 };
 

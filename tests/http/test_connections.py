@@ -1,5 +1,6 @@
 """Bytes on the wire: HTTP's corners, slow and vanishing clients, many streams, and the end of the server."""
 import asyncio
+import concurrent.futures
 import json
 import signal
 import socket
@@ -170,6 +171,25 @@ def test_disconnect_frees_the_pages(server, how):
         raw.close()
     server.wait_for_metric("quire:num_requests_running", 0, seconds=5)
     server.wait_for_metric("quire:kv_bytes", 0, 'state="used"', seconds=5)
+
+
+def test_many_abrupt_disconnects_free_every_page(server):
+    """At any moment: before the answer begins, at its first byte, in the middle of it."""
+    def leave(number):
+        with connect(server) as raw:
+            raw.sendall(request_bytes({"prompt": f"Once upon a time {number % 7}", "max_tokens": 500, "ignore_eos": True,
+                                       "stream": number % 3 > 0}))
+            if number % 3 == 1:
+                raw.recv(1)
+            if number % 3 == 2:
+                raw.recv(2000)
+            raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    with concurrent.futures.ThreadPoolExecutor(16) as pool:
+        list(pool.map(leave, range(500)))
+    server.wait_for_metric("quire:num_requests_running", 0, seconds=20)
+    server.wait_for_metric("quire:num_requests_waiting", 0, seconds=20)
+    server.wait_for_metric("quire:kv_bytes", 0, 'state="used"', seconds=5)
+    assert server.complete(prompt="Once upon a time", max_tokens=2)["choices"]
 
 
 def test_disconnect_between_tokens(fake_server):
