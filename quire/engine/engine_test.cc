@@ -273,7 +273,7 @@ TEST_F(EngineTest, RefusesOptionsThatContradict) {
   };
   EXPECT_THAT(message({.max_step_tokens = 0}), HasSubstr("max_step_tokens (0)"));
   EXPECT_THAT(message({.max_context = 65}), HasSubstr("max_context is 65"));
-  EXPECT_THAT(message({.scheduling = "lifo"}), HasSubstr("fcfs, mlfq, priority"));
+  EXPECT_THAT(message({.scheduling = "lifo"}), HasSubstr("fcfs, lottery, mlfq"));
 }
 
 TEST_F(EngineTest, AFullQueueRefuses) {

@@ -48,10 +48,13 @@ void CompressedTier::LearnReadTime() {
   }
   const std::vector<std::byte> coded = codec_->Encode(page);
   meter_.Learn(0, kWakeSeconds);
-  const TimePoint begin = Clock::System().Now();
-  if (codec_->Decode(coded, page)) {
-    meter_.Learn(std::ssize(page), Seconds(Clock::System().Now() - begin) / std::max(1, options_.threads));
+  double seconds = 1e9;
+  for (int i = 0; i < 3; ++i) {  // the fastest: the others were interrupted
+    const TimePoint begin = Clock::System().Now();
+    if (!codec_->Decode(coded, page)) return;
+    seconds = std::min(seconds, Seconds(Clock::System().Now() - begin));
   }
+  meter_.Learn(std::ssize(page), seconds / std::max(1, options_.threads));
 }
 
 // -- The owner ----------------------------------------------------------------------------------------------
