@@ -1,6 +1,7 @@
 // `quire bench replay MODEL TRACE`: lets a model serve a recorded trace, and measures how it was served.
 #include <fmt/format.h>
 
+#include <functional>
 #include <future>
 #include <nlohmann/json.hpp>
 #include <optional>
@@ -96,13 +97,12 @@ class BenchReplayVerb final : public Verb {
                                                             : Simulated(*runtime, workload, options));
     bar.Finish();
     const ReplaySummary summary = Summarise(result);
-    const MemoryReport memory = AskMemory(*runtime->engine);
     if (json_ != "-") QUIRE_TRY(WriteOut(Table(*runtime, workload, summary)));
-    if (!json_.empty()) QUIRE_TRY(WriteJson(*runtime, result, summary, memory));
+    if (!json_.empty()) QUIRE_TRY(WriteJson(*runtime, result, summary));
     if (!svg_.empty()) QUIRE_TRY(WriteSvg(*runtime, summary));
-    if (held_bytes_ > 0) {
+    if (memory_.kv.used > 0) {
       return Fail(ErrorCode::kInternal, "{} bytes of KV pages are still held when all turns are over",
-                  held_bytes_);
+                  memory_.kv.used);
     }
     return summary.failed == 0 ? 0 : 1;
   }
@@ -112,7 +112,9 @@ class BenchReplayVerb final : public Verb {
     runtime.engine->Start();
     ReplayResult result = Replay(*runtime.engine, workload, options);
     runtime.engine->Drain();
-    held_bytes_ = runtime.engine->kv_usage().used;
+    std::promise<void> answered;
+    const bool asked = AskMemory(*runtime.engine, [&] { answered.set_value(); });
+    if (asked) answered.get_future().wait();
     return result;
   }
 
@@ -127,7 +129,8 @@ class BenchReplayVerb final : public Verb {
                                                    *runtime.pool, runtime.engine->options(), clock));
     options.clock = &clock;
     ReplayResult result = Replay(*engine, workload, options);
-    held_bytes_ = engine->kv_usage().used;
+    AskMemory(*engine, [] {});
+    engine->Step();
     return result;
   }
 
@@ -168,14 +171,16 @@ class BenchReplayVerb final : public Verb {
     return WriteBars(svg_, fmt::format("{} serves {}", runtime.model->info().name, trace_), "s", bars);
   }
 
-  static MemoryReport AskMemory(Engine& engine) {
-    std::promise<MemoryReport> answer;
-    const bool asked = engine.AskMemory([&](const MemoryReport& report) { answer.set_value(report); });
-    return asked ? answer.get_future().get() : MemoryReport();
+  // Writes down how the engine stands, during its next step.
+  bool AskMemory(Engine& engine, std::function<void()> answered) {
+    return engine.AskMemory([this, &engine, answered = std::move(answered)](const MemoryReport& report) {
+      memory_ = report;
+      preemptions_ = engine.metrics().preemptions.value();
+      answered();
+    });
   }
 
-  Status WriteJson(const Runtime& runtime, const ReplayResult& result, const ReplaySummary& summary,
-                   const MemoryReport& memory) const {
+  Status WriteJson(const Runtime& runtime, const ReplayResult& result, const ReplaySummary& summary) const {
     const EngineOptions& engine = runtime_.options.engine;
     ordered_json json = BenchReport("replay", runtime.model->info().name, *runtime.pool,
                                     {{"scheduling", engine.scheduling},
@@ -202,9 +207,9 @@ class BenchReplayVerb final : public Verb {
                  {"gap_seconds", QuantilesJson(summary.gap_s)},
                  {"turn_seconds", QuantilesJson(summary.turn_s)},
                  {"conversation_seconds", QuantilesJson(summary.job_s)},
-                 {"kv_bytes_used_at_end", held_bytes_},
-                 {"preemptions", runtime.engine->metrics().preemptions.value()},
-                 {"memory", MemoryJson(memory)}});
+                 {"kv_bytes_used_at_end", memory_.kv.used},
+                 {"preemptions", preemptions_},
+                 {"memory", MemoryJson(memory_)}});
     for (const TurnRecord& turn : result.turns) {
       json["results"].push_back({{"conversation", turn.conversation},
                                  {"asked", turn.asked_s},
@@ -220,10 +225,11 @@ class BenchReplayVerb final : public Verb {
     return WriteJsonTo(json_, json);
   }
 
+  MemoryReport memory_;  // at the end
+  double preemptions_ = 0;
   RuntimeFlags runtime_;
   WorkloadOptions load_;
   std::string trace_, prices_, json_, svg_;
-  int64_t held_bytes_ = 0;  // when all turns are over: nothing, or pages were lost
   std::optional<uint64_t> seed_ = 1;
   int64_t requests_ = 100, users_ = 0;
 };

@@ -30,7 +30,7 @@ struct WorkloadOptions {
   int vocab = 0;            // token ids of prompts are below
   uint64_t seed = 1;
   // Makes tokens of what was said in a dialogue, and counts those of the answer. Its length is not scaled.
-  std::function<std::vector<Token>(std::string_view)> tokenize;
+  std::function<std::vector<Token>(std::string_view)> tokenize = {};
 };
 
 struct Turn {

@@ -10,7 +10,7 @@ namespace {
 
 std::vector<TraceRequest> Steady(int n, double gap) {
   std::vector<TraceRequest> trace;
-  for (int i = 0; i < n; ++i) trace.push_back({i * gap, 100, 20, {}, {}});
+  for (int i = 0; i < n; ++i) trace.push_back({i * gap, 100, 20});
   return trace;
 }
 
@@ -49,10 +49,8 @@ TEST(Workload, TurnsOfTheTraceComeBeforeThoseThatAreAskedFor) {
 }
 
 TEST(Workload, EqualHashesAreEqualText) {
-  const std::vector<TraceRequest> trace = {{0, 1300, 5, {1, 2, 3}, {}},
-                                           {1, 1200, 5, {1, 2, 4}, {}},
-                                           {2, 600, 5, {2, 1}, {}},
-                                           {3, 1536, 5, {1, 2, 3}, {}}};
+  const std::vector<TraceRequest> trace = {
+      {0, 1300, 5, {1, 2, 3}}, {1, 1200, 5, {1, 2, 4}, {}}, {2, 600, 5, {2, 1}}, {3, 1536, 5, {1, 2, 3}}};
   const Workload workload = MakeWorkload(trace, {.length_scale = 0.25, .context = 1000, .vocab = 1000});
   const auto said = [&](int i) -> const std::vector<Token>& {
     return workload.conversations[i].turns[0].said;
@@ -87,7 +85,7 @@ TEST(Workload, ConversationsFitTheContext) {
   const Workload workload = MakeWorkload(Steady(1, 1), {.turns = 8, .context = 400, .vocab = 10});
   EXPECT_EQ(workload.conversations[0].turns.size(), 3u) << "120 tokens each";
   EXPECT_EQ(workload.cut, 1);
-  const std::vector<TraceRequest> large = {{0, 5000, 900, {}, {}}};
+  const std::vector<TraceRequest> large = {{0, 5000, 900}};
   const Turn turn = MakeWorkload(large, {.context = 400, .vocab = 10}).conversations[0].turns.at(0);
   EXPECT_EQ(std::ssize(turn.said) + turn.output_tokens, 400);
 }
@@ -100,13 +98,13 @@ TEST(Workload, ClientsLeave) {
   EXPECT_NEAR(static_cast<double>(leaving(
                   MakeWorkload(Steady(1000, 1), {.cancel_share = 0.3, .context = 1000, .vocab = 10}))),
               300, 50);
-  EXPECT_EQ(leaving(MakeWorkload({{{0, 5, 0, {}, {}}}}, {.context = 100, .vocab = 10})), 1)
+  EXPECT_EQ(leaving(MakeWorkload({{{0, 5, 0}}}, {.context = 100, .vocab = 10})), 1)
       << "a failure of the trace";
 }
 
 TEST(Workload, DialoguesKeepTheirTextsAndMayBeJoined) {
   std::vector<TraceRequest> trace(3);
-  for (int i = 0; i < 3; ++i) trace[i] = {1.0 * i, 0, 0, {}, {{"abc", "de"}, {"", ""}}};
+  for (int i = 0; i < 3; ++i) trace[i] = {.arrival_s = 1.0 * i, .dialogue = {{"abc", "de"}, {"", ""}}};
   const auto letters = [](std::string_view text) { return std::vector<Token>(text.begin(), text.end()); };
   WorkloadOptions options{.context = 1000, .vocab = 256, .tokenize = letters};
   Workload workload = MakeWorkload(trace, options);

@@ -5,8 +5,6 @@
 #include <iterator>
 #include <random>
 
-#include "quire/base/check.h"
-
 // Invariants:
 // - An entry without coded bytes is being written; all others are in the order of eviction.
 // - A read holds the coded bytes, so its page may be evicted meanwhile.
@@ -71,8 +69,7 @@ bool CompressedTier::Wants(const PageKey& key, Moment moment) const {
 
 bool CompressedTier::StartWrite(const PageKey& key, Moment moment, std::span<const std::byte> page,
                                 uint64_t tag) {
-  QUIRE_CHECK(Wants(key, moment));
-  if (under_way_ == options_.depth) return false;
+  if (under_way_ == options_.depth || !Wants(key, moment)) return false;
   entries_.emplace(key, Entry{.coded = nullptr, .last_use = ++uses_});
   Start({.writes = true, .key = key, .tag = tag, .from = page});
   return true;

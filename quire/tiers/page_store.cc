@@ -12,7 +12,6 @@
 #include <fstream>
 #include <iterator>
 
-#include "quire/base/check.h"
 #include "quire/tiers/disk_probe.h"
 
 // Invariants:
@@ -190,8 +189,7 @@ std::optional<uint32_t> PageStore::TakeSlot(std::vector<CatalogChange>& changes)
 }
 
 bool PageStore::StartWrite(const PageKey& key, Moment moment, std::span<const std::byte> page, uint64_t tag) {
-  QUIRE_CHECK(Wants(key, moment));
-  if (under_way_ == options_.depth) return false;
+  if (under_way_ == options_.depth || !Wants(key, moment)) return false;
   if (resting_until_ && clock_.Now() < *resting_until_) return false;
   SlabMove move{.kind = SlabMove::Kind::kWrite, .key = key, .tag = tag, .from = page};
   if (const auto found = entries_.find(key); found != entries_.end()) {  // again

@@ -54,8 +54,8 @@ class PageTier {
   virtual bool Wants(const PageKey& key, Moment moment) const = 0;
   // The page counts as used just now, where the tier looks at that.
   virtual void Touch(const PageKey& key) {}
-  // Start moving a page down or up. False when no more moves can be under way now, or none at all for a
-  // while. REQUIRES: of a write, that the page is wanted at this moment.
+  // Start moving a page down or up. False when a page that goes down is not wanted, when no more moves can be
+  // under way now, or none at all for a while.
   virtual bool StartWrite(const PageKey& key, Moment moment, std::span<const std::byte> page,
                           uint64_t tag) = 0;
   virtual bool StartRead(const PageKey& key, std::span<std::byte> page, uint64_t tag) = 0;
