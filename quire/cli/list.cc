@@ -9,6 +9,15 @@
 namespace quire {
 namespace {
 
+// What a parameter may be, with its default in brackets.
+std::string Values(const PolicyParam& param) {
+  if (param.choices.empty()) {
+    return fmt::format("{:g} to {:g} [{:g}]", param.min, param.max, param.default_value);
+  }
+  return fmt::format("{} [{}]", JoinNames(param.choices),
+                     param.choices[static_cast<size_t>(param.default_value)]);
+}
+
 class ListVerb final : public Verb {
  public:
   Flags MakeFlags() override {
@@ -31,8 +40,7 @@ class ListVerb final : public Verb {
   static std::string Entry(const Row& row) {
     std::string text = fmt::format("  {:<20}{}\n", row.name, row.summary);
     for (const PolicyParam& param : row.params) {
-      text += fmt::format("    {:<18}{}; {:g} to {:g} [{:g}]\n", param.name, param.help, param.min, param.max,
-                          param.default_value);
+      text += fmt::format("    {:<18}{}; {}\n", param.name, param.help, Values(param));
     }
     return text;
   }

@@ -18,6 +18,7 @@ namespace quire {
 namespace {
 
 constexpr VerbRow kVerbs[] = {
+    {"batch", "answer a file of requests, in the form of OpenAI's Batch API", MakeBatch},
     {"bench", "measure prefill, decode and batched decode", MakeBench},
     {"bench kv", "compare ways to keep KV: bytes, speed, answers", MakeBenchKv},
     {"bench replay", "let a model serve a recorded trace, and measure it", MakeBenchReplay},

@@ -27,6 +27,7 @@ struct VerbRow {
   std::unique_ptr<Verb> (*make)();
 };
 
+std::unique_ptr<Verb> MakeBatch();
 std::unique_ptr<Verb> MakeBench();
 std::unique_ptr<Verb> MakeBenchKv();
 std::unique_ptr<Verb> MakeBenchReplay();

@@ -12,24 +12,24 @@ constexpr size_t kMostKinds = 1 << 16;  // tenants are named by strangers
 
 }  // namespace
 
-LengthPredictor::Kind LengthPredictor::KindOf(const SequenceFacts& sequence) {
+LengthHistograms::Kind LengthHistograms::KindOf(const SequenceFacts& sequence) {
   const auto length = static_cast<double>(sequence.prompt.size() + 1);
   return {std::string(sequence.tenant), static_cast<int>(std::log2(length))};
 }
 
-int LengthPredictor::BinOf(double length) {
+int LengthHistograms::BinOf(double length) {
   return std::clamp(static_cast<int>(std::lround(2 * std::log2(std::max(1.0, length)))), 0, kBins - 1);
 }
 
-double LengthPredictor::LengthOf(int bin) { return std::exp2(bin / 2.0); }
+double LengthHistograms::LengthOf(int bin) { return std::exp2(bin / 2.0); }
 
-void LengthPredictor::Histogram::Add(int bin) {
+void LengthHistograms::Histogram::Add(int bin) {
   for (double& w : weight) w *= kDecay;
   weight[bin] += 1;
   total = total * kDecay + 1;
 }
 
-double LengthPredictor::Histogram::MeanBeyond(double length) const {
+double LengthHistograms::Histogram::MeanBeyond(double length) const {
   double sum = 0, mass = 0;
   for (int bin = 0; bin < kBins; ++bin) {
     if (LengthOf(bin) <= length) continue;
@@ -39,7 +39,7 @@ double LengthPredictor::Histogram::MeanBeyond(double length) const {
   return mass > 0 ? sum / mass : -1;
 }
 
-void LengthPredictor::Learn(const SequenceFacts& finished) {
+void LengthHistograms::Learn(const SequenceFacts& finished) {
   if (finished.output_tokens == 0) return;  // refused or cancelled before it began
   const int bin = BinOf(static_cast<double>(finished.output_tokens));
   all_.Add(bin);
@@ -47,7 +47,7 @@ void LengthPredictor::Learn(const SequenceFacts& finished) {
   kinds_[KindOf(finished)].Add(bin);
 }
 
-double LengthPredictor::Remaining(const SequenceFacts& sequence) const {
+double LengthHistograms::Remaining(const SequenceFacts& sequence) const {
   const auto output = static_cast<double>(sequence.output_tokens);
   const double most = std::max(0.0, static_cast<double>(sequence.max_output_tokens) - output);
   const auto kind = kinds_.find(KindOf(sequence));

@@ -1,5 +1,6 @@
-// How many tokens a sequence will still put out, learned while serving from those that finished: a decaying
-// histogram of lengths per tenant and prompt size, and one of all for whom too little is known.
+// How many tokens a sequence will still put out, learned while serving from those that finished. The one that
+// is here keeps a decaying histogram of lengths per tenant and prompt size, and one of all for whom too
+// little is known; recurrent_lengths.h has another.
 //
 // The idea of predicting from similar requests is that of S^3 (Jin et al., NeurIPS 2023, 3.1) and ALISE (Zhao
 // et al., 2024, 4.1); a histogram instead of a language model costs nothing, and knows what is left once n
@@ -20,10 +21,17 @@ namespace quire {
 
 class LengthPredictor {
  public:
+  virtual ~LengthPredictor() = default;
   // A sequence ended by itself or at its limit, with these facts.
-  void Learn(const SequenceFacts& finished);
+  virtual void Learn(const SequenceFacts& finished) = 0;
   // The mean over those that got as far as this one; never more than its limit allows. Tokens.
-  double Remaining(const SequenceFacts& sequence) const;
+  virtual double Remaining(const SequenceFacts& sequence) const = 0;
+};
+
+class LengthHistograms final : public LengthPredictor {
+ public:
+  void Learn(const SequenceFacts& finished) override;
+  double Remaining(const SequenceFacts& sequence) const override;
 
  private:
   static constexpr int kBins = 40;  // half-octaves: the last one is a million tokens

@@ -13,13 +13,13 @@ SequenceFacts Facts(std::string_view tenant, size_t prompt, int64_t output) {
           .max_output_tokens = 2000};
 }
 
-TEST(LengthPredictor, KnowsNothingButTheLimitAtFirst) {
-  EXPECT_EQ(LengthPredictor().Remaining(Facts("a", 10, 0)), 2000);
-  EXPECT_EQ(LengthPredictor().Remaining(Facts("a", 10, 500)), 1500);
+TEST(LengthHistograms, KnowsNothingButTheLimitAtFirst) {
+  EXPECT_EQ(LengthHistograms().Remaining(Facts("a", 10, 0)), 2000);
+  EXPECT_EQ(LengthHistograms().Remaining(Facts("a", 10, 500)), 1500);
 }
 
-TEST(LengthPredictor, LearnsPerTenantAndPromptSize) {
-  LengthPredictor predictor;
+TEST(LengthHistograms, LearnsPerTenantAndPromptSize) {
+  LengthHistograms predictor;
   for (int i = 0; i < 50; ++i) {
     predictor.Learn(Facts("short", 100, 16));
     predictor.Learn(Facts("long", 100, 512));
@@ -34,16 +34,16 @@ TEST(LengthPredictor, LearnsPerTenantAndPromptSize) {
   EXPECT_LT(stranger, 512);
 }
 
-TEST(LengthPredictor, WhatIsOutAlreadyCounts) {
-  LengthPredictor predictor;
+TEST(LengthHistograms, WhatIsOutAlreadyCounts) {
+  LengthHistograms predictor;
   for (int i = 0; i < 50; ++i) predictor.Learn(Facts("a", 100, i % 2 == 0 ? 16 : 256));
   EXPECT_NEAR(predictor.Remaining(Facts("a", 100, 0)), (16 + 256) / 2, 20);
   EXPECT_NEAR(predictor.Remaining(Facts("a", 100, 40)), 256 - 40, 40);  // the short ones are ruled out
   EXPECT_EQ(predictor.Remaining(Facts("a", 100, 1500)), 500);           // nobody ever got this far: the limit
 }
 
-TEST(LengthPredictor, ForgetsWhatWas) {
-  LengthPredictor predictor;
+TEST(LengthHistograms, ForgetsWhatWas) {
+  LengthHistograms predictor;
   for (int i = 0; i < 200; ++i) predictor.Learn(Facts("a", 100, 16));
   for (int i = 0; i < 1500; ++i) predictor.Learn(Facts("a", 100, 512));
   EXPECT_GT(predictor.Remaining(Facts("a", 100, 0)), 450);

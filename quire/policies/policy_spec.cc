@@ -1,5 +1,7 @@
 #include "quire/policies/policy_spec.h"
 
+#include <algorithm>
+
 #include "quire/base/check.h"
 #include "quire/base/parse_number.h"
 
@@ -14,6 +16,12 @@ const PolicyParam* Find(std::span<const PolicyParam> params, std::string_view na
 }
 
 Result<double> ParseValue(const std::string& policy, const PolicyParam& param, std::string_view text) {
+  if (!param.choices.empty()) {
+    const auto chosen = std::ranges::find(param.choices, text);
+    if (chosen != param.choices.end()) return static_cast<double>(chosen - param.choices.begin());
+    return Fail(ErrorCode::kInvalidArgument, "{}:{}={} is not known; use one of: {}", policy, param.name,
+                text, JoinNames(param.choices));
+  }
   const auto value = ParseNumber<double>(text);
   // Written so that NaN fails too.
   if (!value || !(*value >= param.min && *value <= param.max)) {

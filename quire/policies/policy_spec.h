@@ -21,6 +21,8 @@ struct PolicyParam {
   double min = 0;
   double max = 0;
   std::string_view help;
+  // Where there are names to choose from, the value is the place of the one chosen.
+  std::span<const std::string_view> choices = {};
 };
 
 struct PolicySpec {

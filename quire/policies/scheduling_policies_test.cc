@@ -2,6 +2,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <deque>
 #include <map>
 #include <random>
 #include <string>
@@ -125,6 +126,21 @@ TEST(Mlfq, OnlyLowerLevelsGiveWay) {
   EXPECT_THAT(policy->Order(waiting, running, budget).give_way, IsEmpty());
 }
 
+TEST(Mlfq, GivesWayOnlyAfterAsMuchAsItCostsToComputeAgain) {
+  const auto policy = MakeSchedulingPolicy("mlfq:quantum=16,prompt_cost=0.5").value();
+  const std::vector<Token> prompt(100, 1);
+  const SequenceFacts next[] = {{.id = 9, .pages_to_admit = 4}};
+  SequenceFacts runs[] = {
+      {.id = 1, .prompt = prompt, .output_tokens = 99, .pages_held = 8, .preemptions = 1}};
+  const StepBudget budget{.now_s = 1, .tokens = 64, .free_pages = 0, .free_sequences = 1};
+  EXPECT_THAT(policy->Order(next, runs, budget).give_way, IsEmpty());
+  runs[0].output_tokens = 100;  // half of 100 and 100
+  EXPECT_THAT(policy->Order(next, runs, budget).give_way, ElementsAre(0));
+  policy->Order(runs, {}, budget);  // so it waits, and comes in again
+  runs[0].output_tokens = 101;
+  EXPECT_THAT(policy->Order(next, runs, budget).give_way, IsEmpty());
+}
+
 TEST(ShortestFirst, LearnsWhoIsShort) {
   const auto jobs = MixedJobs(600);
   const Ran fcfs = Simulate("fcfs", jobs, 2, 6000), shortest = Simulate("spf", jobs, 2, 6000);
@@ -195,6 +211,57 @@ TEST(Lottery, DrawsAnewEveryPeriodAndAPriorityDoublesTheOdds) {
   }
   EXPECT_NEAR(second_first / 3000.0, 2.0 / 3, 0.05);
   EXPECT_GT(changes, 300);
+}
+
+// Prompts that begin with the given texts, in this order.
+class OfflineTest : public testing::Test {
+ protected:
+  uint64_t Add(std::vector<std::pair<Token, int>> parts, int64_t max_output = 8) {
+    auto& prompt = prompts_.emplace_back();
+    for (const auto& [token, count] : parts) prompt.insert(prompt.end(), count, token);
+    prompt.push_back(static_cast<Token>(1000 + prompts_.size()));  // its own
+    facts_.push_back({.id = ++id_, .prompt = prompt, .max_output_tokens = max_output});
+    return id_;
+  }
+  std::vector<uint64_t> WaitingIds() {
+    std::vector<uint64_t> ids;
+    for (int i : policy_->Order(facts_, {}, {}).waiting) ids.push_back(facts_[i].id);
+    return ids;
+  }
+
+  std::unique_ptr<SchedulingPolicy> policy_ = MakeSchedulingPolicy("offline").value();
+  std::deque<std::vector<Token>> prompts_;
+  std::vector<SequenceFacts> facts_;
+  uint64_t id_ = 0;
+};
+
+TEST_F(OfflineTest, SharersStandTogetherTheMostSharedFirst) {
+  const auto a1 = Add({{1, 100}}), b1 = Add({{2, 300}}), lone = Add({{3, 500}}), a2 = Add({{1, 100}}),
+             b2 = Add({{2, 300}}), a3 = Add({{1, 100}});
+  EXPECT_THAT(WaitingIds(), ElementsAre(b1, b2, a1, a2, a3, lone));
+}
+
+TEST_F(OfflineTest, WhatAllShareDoesNotHideWhatSomeShare) {
+  const auto a1 = Add({{9, 200}, {1, 50}}), b1 = Add({{9, 200}, {2, 90}}), a2 = Add({{9, 200}, {1, 50}}),
+             b2 = Add({{9, 200}, {2, 90}});
+  EXPECT_THAT(WaitingIds(), ElementsAre(b1, b2, a1, a2));
+}
+
+TEST_F(OfflineTest, AmongEqualsThoseThatGenerateMuchComeFirst) {
+  const auto little = Add({{1, 64}}, 4), much = Add({{1, 64}}, 400), some = Add({{1, 64}}, 40),
+             alone = Add({{2, 200}}, 10), talker = Add({{3, 20}}, 300);
+  EXPECT_THAT(WaitingIds(), ElementsAre(much, some, little, talker, alone));
+}
+
+TEST_F(OfflineTest, WhoComesLaterIsTheNextCohort) {
+  const auto first = Add({{1, 64}});
+  EXPECT_THAT(WaitingIds(), ElementsAre(first));
+  const auto b1 = Add({{2, 64}}), c1 = Add({{3, 640}}), b2 = Add({{2, 64}}), c2 = Add({{3, 640}});
+  EXPECT_THAT(WaitingIds(), ElementsAre(first, b1, c1, b2, c2));  // as they came, while the first waits
+  facts_.erase(facts_.begin());
+  EXPECT_THAT(WaitingIds(), ElementsAre(c1, c2, b1, b2));
+  const auto big1 = Add({{4, 6400}}), big2 = Add({{4, 6400}});
+  EXPECT_THAT(WaitingIds(), ElementsAre(c1, c2, b1, b2, big1, big2));
 }
 
 }  // namespace

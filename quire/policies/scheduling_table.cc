@@ -6,14 +6,15 @@ extern const SchedulingRow kFairScheduling;
 extern const SchedulingRow kFcfsScheduling;
 extern const SchedulingRow kLotteryScheduling;
 extern const SchedulingRow kMlfqScheduling;
+extern const SchedulingRow kOfflineScheduling;
 extern const SchedulingRow kPriorityScheduling;
 extern const SchedulingRow kProgramScheduling;
 extern const SchedulingRow kShortestFirstScheduling;
 
 namespace {
 constexpr const SchedulingRow* kTable[] = {
-    &kFairScheduling,     &kFcfsScheduling,    &kLotteryScheduling,       &kMlfqScheduling,
-    &kPriorityScheduling, &kProgramScheduling, &kShortestFirstScheduling,
+    &kFairScheduling,    &kFcfsScheduling,     &kLotteryScheduling, &kMlfqScheduling,
+    &kOfflineScheduling, &kPriorityScheduling, &kProgramScheduling, &kShortestFirstScheduling,
 };
 }  // namespace
 

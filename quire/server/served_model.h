@@ -9,7 +9,7 @@
 #include <string_view>
 #include <vector>
 
-#include "quire/engine/engine.h"
+#include "quire/engine/runtime.h"
 #include "quire/text/chat_template.h"
 #include "quire/text/tokenizer.h"
 
@@ -28,6 +28,9 @@ struct ServedModel {
 
   bool HasName(std::string_view name) const { return std::ranges::find(names, name) != names.end(); }
 };
+
+// `names`: empty for the model's own. REQUIRES: the runtime outlives what is served.
+ServedModel ServedFrom(Runtime& runtime, std::vector<std::string> names);
 
 }  // namespace quire
 

@@ -4,10 +4,7 @@
 #include <ctime>
 
 #include "quire/server/api_error.h"
-#include "quire/server/call_fields.h"
-#include "quire/server/chat.h"
-#include "quire/server/completions.h"
-#include "quire/server/generation.h"
+#include "quire/server/call_routes.h"
 #include "quire/server/http_metrics.h"
 #include "quire/server/json_body.h"
 #include "quire/server/memory_route.h"
@@ -46,14 +43,6 @@ bool IsJson(std::string_view content_type) {
   return type.empty() || EqualsIgnoringCase(type, "application/json");
 }
 
-size_t LongestToken(const Tokenizer& tokenizer) {
-  size_t longest = 1;
-  for (Token token = 0; token < tokenizer.vocab_size(); ++token) {
-    longest = std::max(longest, tokenizer.TokenBytes(token, true).size());
-  }
-  return longest;
-}
-
 HttpResponse JsonResponse(const ordered_json& json) { return {.body = DumpJson(json), .headers = {}}; }
 
 class ApiServer final : public Server, private HttpHandler {
@@ -69,15 +58,7 @@ class ApiServer final : public Server, private HttpHandler {
   }
 
   void Attach(Runtime& runtime) override {
-    served_.engine = runtime.engine.get();
-    served_.tokenizer = runtime.tokenizer.get();
-    served_.chat_template = runtime.chat_template.get();
-    served_.chat_template_missing = runtime.chat_template_missing;
-    served_.context_length = runtime.engine->options().max_context;
-    served_.max_prompt_bytes = served_.context_length * LongestToken(*served_.tokenizer);
-    served_.names = options_.model_names;
-    if (served_.names.empty()) served_.names.push_back(runtime.model->info().name);
-    served_.created = time(nullptr);
+    served_ = ServedFrom(runtime, options_.model_names);
     sessions_.Open(runtime.records.get());
     ready_ = true;
   }
@@ -95,10 +76,9 @@ class ApiServer final : public Server, private HttpHandler {
 
  private:
   using JsonRoute = ApiResult<ordered_json> (*)(const ordered_json&, const ServedModel&);
-  using CallRoute = ApiResult<Call> (*)(const ordered_json&, const ServedModel&);
 
   void AddRoutes();
-  void AddCall(const std::string& path, CallRoute read);
+  void AddCall(const CallRoute& route);
   void AddJson(const std::string& path, JsonRoute answer);
 
   std::optional<HttpResponse> CheckHead(const HttpRequest& head) override;
@@ -165,25 +145,25 @@ void ApiServer::AddRoutes() {
   router_.Add("GET", "/memory", [this](const HttpRequest&, ExchangePtr exchange) {
     AnswerMemory(served_, std::move(exchange));
   });
-  AddCall("/v1/completions", ReadCompletion);
-  AddCall("/v1/chat/completions", ReadChat);
+  for (const CallRoute& route : CallRoutes()) AddCall(route);
   sessions_.Add(router_);
   AddJson("/tokenize", Tokenize);
   AddJson("/detokenize", Detokenize);
 }
 
-void ApiServer::AddCall(const std::string& path, CallRoute read) {
-  router_.Add("POST", path, [this, read](const HttpRequest& request, ExchangePtr exchange) {
-    const auto body = ParseJsonBody(request.body);
-    if (!body) return exchange->Respond(ErrorResponse(body.error()));
-    auto call = read(*body, served_);
-    if (!call) return exchange->Respond(ErrorResponse(call.error()));
-    if (const auto joined = sessions_.Join(request, *call); !joined) {
-      return exchange->Respond(ErrorResponse(joined.error()));
-    }
-    call->created = time(nullptr);
-    StartGeneration(served_, *std::move(call), std::move(exchange));
-  });
+void ApiServer::AddCall(const CallRoute& route) {
+  router_.Add("POST", std::string(route.path),
+              [this, &route](const HttpRequest& request, ExchangePtr exchange) {
+                const auto body = ParseJsonBody(request.body);
+                if (!body) return exchange->Respond(ErrorResponse(body.error()));
+                auto call = route.read(*body, served_);
+                if (!call) return exchange->Respond(ErrorResponse(call.error()));
+                if (const auto joined = sessions_.Join(request, *call); !joined) {
+                  return exchange->Respond(ErrorResponse(joined.error()));
+                }
+                call->created = time(nullptr);
+                StartGeneration(served_, *std::move(call), std::move(exchange));
+              });
 }
 
 void ApiServer::AddJson(const std::string& path, JsonRoute answer) {

@@ -10,7 +10,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 PROGRAM = pathlib.Path(os.environ.get("QUIRE_BIN", ROOT / "build/release/quire"))
 MODELS = pathlib.Path(os.environ.get("QUIRE_MODELS", ROOT / ".cache/models"))
 
-VERBS = ["bench", "bench kv", "bench replay", "bench saliency", "bench six", "bench trace", "bench turns", "chat", "doctor", "inspect",
+VERBS = ["batch", "bench", "bench kv", "bench replay", "bench saliency", "bench six", "bench trace", "bench turns", "chat", "doctor", "inspect",
          "list", "plan", "pull", "run", "serve", "top", "tune"]
 
 
