@@ -149,10 +149,11 @@ void RunWorld(uint32_t seed, const std::string& scheduling, Seen& seen) {
 }
 
 TEST(EngineProperties, RandomLoadsOnTinyPools) {
-  const char* const policies[] = {"fcfs", "priority:age_s=1,preempt=1", "fair", "mlfq:quantum=8,age_s=1",
-                                  "spf",  "lottery:period_s=0.2"};
+  const char* const policies[] = {"fcfs",    "priority:age_s=1,preempt=1", "fair",
+                                  "program", "mlfq:quantum=8,age_s=1",     "spf",
+                                  "offline", "spf:predictor=recurrent",    "lottery:period_s=0.2"};
   Seen seen;
-  for (uint32_t seed = 0; seed < 300 && !testing::Test::HasFatalFailure(); ++seed) {
+  for (uint32_t seed = 0; seed < 320 && !testing::Test::HasFatalFailure(); ++seed) {
     RunWorld(seed, policies[seed / 3 % std::size(policies)], seen);
   }
   EXPECT_GT(seen.preemptions, 300) << "the pools were too large to test anything";

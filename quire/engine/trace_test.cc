@@ -3,7 +3,8 @@
 //   pages 8 | step_tokens 32 | sequences 4 | scheduling fcfs | windows 0 32 | prefix_caching true
 //                                                            (before the first arrival)
 //   arrive A prompt=40 max=20 n=2 priority=1
-//   arrive B like=A:32 prompt=40 salt=x           its first 32 tokens are those of A's prompt and answer
+//   arrive B like=A:32 prompt=40 salt=x tenant=t session=s
+//                                                 its first 32 tokens are those of A's prompt and answer
 //   cancel A
 //   step [N]
 //   expect runs=A:16,B:1 pages=3 cached=2 waiting=1 preemptions=0      about the last step
@@ -19,6 +20,7 @@
 #include <filesystem>
 #include <fstream>
 #include <map>
+#include <set>
 #include <sstream>
 #include <string>
 
@@ -110,6 +112,8 @@ class TraceRunner {
     request.prompt.push_back(mark);
     request.prompt.resize(number("prompt", 1), 40);
     if (settings.contains("salt")) request.cache_salt = settings.at("salt");
+    if (settings.contains("tenant")) request.tenant = settings.at("tenant");
+    if (settings.contains("session")) request.session.id = settings.at("session");
     request.priority = number("priority", 0);
     request.sampling.seed = mark;
     request.sampling.max_tokens = number("max", 16);
@@ -247,6 +251,21 @@ TEST_P(Trace, GoesAsWritten) { TraceRunner().Run(GetParam()); }
 
 INSTANTIATE_TEST_SUITE_P(Files, Trace, testing::ValuesIn(Traces()),
                          [](const auto& info) { return std::filesystem::path(info.param).stem().string(); });
+
+TEST(Traces, ThereIsOneForEveryPolicy) {
+  std::set<std::string> told;
+  for (const std::string& path : Traces()) {
+    std::ifstream file(path);
+    for (std::string line; std::getline(file, line);) {
+      std::istringstream words(line);
+      std::string command, policy;
+      if (words >> command >> policy && command == "scheduling")
+        told.insert(policy.substr(0, policy.find(':')));
+    }
+  }
+  for (const SchedulingRow* row : SchedulingTable())
+    EXPECT_TRUE(told.contains(std::string(row->name))) << row->name;
+}
 
 }  // namespace
 }  // namespace quire
