@@ -5,6 +5,7 @@
 
 #include "quire/server/api_error.h"
 #include "quire/server/call_routes.h"
+#include "quire/server/generation.h"
 #include "quire/server/http_metrics.h"
 #include "quire/server/json_body.h"
 #include "quire/server/memory_route.h"
