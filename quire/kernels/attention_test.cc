@@ -132,14 +132,17 @@ TEST_P(Attention, PartialsMerge) {
       Attend(kernels(), precision, pages, params, std::span(parts.rows).subspan(r, 1));
     }
     TestRows whole(kHeadDim, {{5, kTokens}});
-    kernels().merge_partials(parts.out.data(), parts.lse.data(), 4, kHeadDim, whole.out.data(),
-                             whole.lse.data());
-    ExpectAttention(precision, pages, params, whole);
-
-    std::vector<float> nothing(2 * kHeadDim), lses = {-INFINITY, -INFINITY};
-    kernels().merge_partials(nothing.data(), lses.data(), 2, kHeadDim, whole.out.data(), whole.lse.data());
+    std::ranges::fill(whole.out, 0.0f);
+    whole.lse[0] = -INFINITY;
+    const auto merge = [&](size_t r) {
+      kernels().merge_partial(&parts.out[r * kHeadDim], parts.lse[r], kHeadDim, whole.out.data(),
+                              whole.lse.data());
+    };
+    merge(3);  // nothing to nothing
     EXPECT_EQ(whole.lse[0], -INFINITY);
     EXPECT_EQ(whole.out, std::vector<float>(kHeadDim, 0.0f));
+    for (size_t r = 0; r < 4; ++r) merge(r);
+    ExpectAttention(precision, pages, params, whole);
   }
 }
 

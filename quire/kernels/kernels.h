@@ -59,9 +59,14 @@ struct AttentionPages {
   DType type = DType::kF16;  // one of KvTypes()
   int page_tokens = 16;
   int head_dim = 0;
-  const std::byte* const* k_tiles =
-      nullptr;  // entry i covers positions [i * page_tokens, (i+1) * page_tokens)
-  const std::byte* const* v_tiles = nullptr;  // entries below a sliding window may be null and are not read
+  // Of pages first_page, first_page + 1, ...; page i covers positions [i * page_tokens, (i + 1) *
+  // page_tokens). Those below a sliding window may be null and are not read.
+  const std::byte* const* k_tiles = nullptr;
+  const std::byte* const* v_tiles = nullptr;
+  int64_t first_page = 0;
+
+  const std::byte* k_tile(int64_t page) const { return k_tiles[page - first_page]; }
+  const std::byte* v_tile(int64_t page) const { return v_tiles[page - first_page]; }
 };
 
 // One query row (one token, one query head): attends to positions [begin, end).
@@ -123,10 +128,9 @@ struct KernelTable {
   // Elsewhere attention.
   void (*attention_bf16)(const AttentionPages& pages, const AttentionParams& params,
                          std::span<const AttentionRow> rows, float* scratch);
-  // Merges `parts` partial results of one row, in order, into out and *lse (FlashAttention-2, section 3.1):
-  // outs is [parts, head_dim], lses is [parts].
-  void (*merge_partials)(const float* outs, const float* lses, int64_t parts, int64_t head_dim, float* out,
-                         float* lse);
+  // Adds one more partial result of a row to what out and *lse hold of it: the running softmax of Rabe and
+  // Staats 2021, section 2, whose memory does not grow with the number of partial results.
+  void (*merge_partial)(const float* part, float part_lse, int64_t head_dim, float* out, float* lse);
 
   // -- Element-wise ---------------------------------------------------------------------------------------
   // y = x / sqrt(mean(x^2) + epsilon) * (weight + weight_offset)

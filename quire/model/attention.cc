@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <limits>
 
 namespace quire {
 namespace {
@@ -11,6 +12,11 @@ template <typename T>
 void GrowTo(std::vector<T>& vector, size_t size) {
   constexpr size_t kLeast = 64;
   if (vector.size() < size) vector.resize(std::bit_ceil(std::max(size, kLeast)));
+}
+
+template <typename T>
+size_t SizeOf(const std::vector<T>& vector) {
+  return vector.capacity() * sizeof(T);
 }
 
 }  // namespace
@@ -36,28 +42,24 @@ void PagedAttention::Prepare(const StepPlan& plan) {
   const int64_t kv_heads = layout_.kv_heads();
   const int64_t block_tokens = AttentionBlockTokens(heads_per_kv_);
   const int64_t enough_blocks = EnoughAttentionBlocks(pool_.threads(), kv_heads);
-  int64_t shared = 0, own = 0;
-  size_t counters = 0, pages = 0;
+  int64_t shared = 0;
+  size_t counters = 0;
   for (AttentionPlan& p : plans_) {
     p.Build(plan, block_tokens, enough_blocks);
     shared = std::max(shared, p.shared_slots());
-    own = std::max(own, p.most_slots());
     counters = std::max(counters, p.blocks().size() * kv_heads);
-  }
-  for (const SequenceStep& s : plan.sequences) {
-    for (const auto& group : s.pages->groups) pages = std::max(pages, group.size());
   }
 
   const int64_t head_dim = layout_.head_dim();
   GrowTo(shared_outs_, shared * kv_heads * heads_per_kv_ * head_dim);
   GrowTo(shared_lses_, shared * kv_heads * heads_per_kv_);
+  const int64_t rows = block_tokens * heads_per_kv_;
   for (Scratch& scratch : scratch_) {
-    GrowTo(scratch.scores, AttentionScratchFloats(block_tokens * heads_per_kv_, layout_.head_dim()));
-    GrowTo(scratch.partial_outs, own * heads_per_kv_ * head_dim);
-    GrowTo(scratch.partial_lses, std::max(own, block_tokens) * heads_per_kv_);
-    GrowTo(scratch.k_tiles, pages);
-    GrowTo(scratch.v_tiles, pages);
-    scratch.rows.reserve(block_tokens * heads_per_kv_);
+    GrowTo(scratch.scores, AttentionScratchFloats(rows, layout_.head_dim()));
+    GrowTo(scratch.partial_outs, rows * head_dim);
+    GrowTo(scratch.partial_lses, rows);
+    GrowTo(scratch.lses, rows);
+    scratch.rows.reserve(rows);
   }
   if (open_tasks_size_ < counters) {
     open_tasks_ = std::make_unique<std::atomic<int>[]>(counters);
@@ -80,45 +82,27 @@ void PagedAttention::Run(int layer, const PagePool& pages, const AttentionIo& io
 
 void PagedAttention::RunTask(const Call& call, const AttentionTask& task, Scratch& scratch) {
   const std::span<const int> members = call.plan.BlocksOf(task);
-  FindTiles(call, call.plan.blocks()[members.front()], task, scratch);
+  const AttentionBlock& first = call.plan.blocks()[members.front()];
   for (int64_t split = task.split_begin; split < task.split_end; ++split) {
     scratch.rows.clear();
     for (const int b : members) AddRows(call, call.plan.blocks()[b], split, scratch);
-    Attend(scratch);
+    Attend(call, first, split, scratch);
+    if (first.tasks == 1) MergeSplit(call, first, split, scratch);
   }
+  if (first.tasks == 1) return;
   // The last of a block's tasks sees what the others wrote, and merges.
   for (const int b : members) {
-    const AttentionBlock& block = call.plan.blocks()[b];
     std::atomic<int>& open = open_tasks_[b * layout_.kv_heads() + call.kv_head];
-    if (open.fetch_sub(1, std::memory_order_acq_rel) == 1) {
-      Merge(call, block, PartialsOf(call, block, scratch));
-    }
+    if (open.fetch_sub(1, std::memory_order_acq_rel) == 1) MergeSplits(call, call.plan.blocks()[b]);
   }
 }
 
-PagedAttention::Partials PagedAttention::PartialsOf(const Call& call, const AttentionBlock& block,
-                                                    Scratch& scratch) {
-  if (block.tasks == 1) return {scratch.partial_outs.data(), scratch.partial_lses.data()};
-  const int64_t slot = (block.first_slot * layout_.kv_heads() + call.kv_head * block.slots()) * heads_per_kv_;
-  return {shared_outs_.data() + slot * layout_.head_dim(), shared_lses_.data() + slot};
-}
-
-void PagedAttention::FindTiles(const Call& call, const AttentionBlock& block, const AttentionTask& task,
-                               Scratch& scratch) const {
-  const PositionRange range{
-      std::max(task.split_begin * kAttentionSplit, VisibleRange(block.position, call.plan.window()).begin),
-      std::min(task.split_end * kAttentionSplit, block.position + block.tokens)};
-  const int kv_head = static_cast<int>(call.kv_head);
-  const std::vector<PageId>& table =
-      step_->sequences[block.sequence].pages->groups[layout_.group_of(call.layer)];
-  const int64_t page_tokens = layout_.page_tokens();
-  const size_t k_offset = layout_.KTileOffset(call.layer, kv_head);
-  const size_t v_offset = layout_.VTileOffset(call.layer, kv_head);
-  for (int64_t page = range.begin / page_tokens; page * page_tokens < range.end; ++page) {
-    const std::byte* data = call.pages.data(table[page]);
-    scratch.k_tiles[page] = data + k_offset;
-    scratch.v_tiles[page] = data + v_offset;
-  }
+PagedAttention::Partial PagedAttention::SharedPartial(const Call& call, const AttentionBlock& block,
+                                                      int64_t row, int64_t split) {
+  const int64_t of_block =
+      (block.first_slot * layout_.kv_heads() + call.kv_head * block.slots()) * heads_per_kv_;
+  const int64_t slot = of_block + row * block.splits + (split - block.first_split);
+  return {&shared_outs_[slot * layout_.head_dim()], &shared_lses_[slot]};
 }
 
 float* PagedAttention::Out(const Call& call, const AttentionBlock& block, int64_t token,
@@ -128,48 +112,103 @@ float* PagedAttention::Out(const Call& call, const AttentionBlock& block, int64_
 }
 
 void PagedAttention::AddRows(const Call& call, const AttentionBlock& block, int64_t split, Scratch& scratch) {
-  const Partials partials = PartialsOf(call, block, scratch);
   const int64_t head_dim = layout_.head_dim();
   for (int64_t t = 0; t < block.tokens; ++t) {
     const PositionRange seen = VisibleRange(block.position + t, call.plan.window());
     const PositionRange part = seen.InSplit(split);
     if (part.empty()) continue;
-    const bool whole = seen.first_split() == seen.last_split();
     const float* q =
         call.io.q + (block.first_row + t) * call.io.q_stride + call.kv_head * heads_per_kv_ * head_dim;
     for (int64_t h = 0; h < heads_per_kv_; ++h) {
-      const int64_t slot = (t * heads_per_kv_ + h) * block.splits + (split - block.first_split);
-      scratch.rows.push_back({.q = q + h * head_dim,
-                              .out = whole ? Out(call, block, t, h) : partials.outs + slot * head_dim,
-                              .lse = partials.lses + slot,
-                              .begin = part.begin,
-                              .end = part.end});
+      const int64_t row = t * heads_per_kv_ + h;
+      Partial to{&scratch.partial_outs[row * head_dim], &scratch.partial_lses[row]};
+      if (block.tasks > 1) {
+        to = SharedPartial(call, block, row, split);
+      } else if (split == seen.first_split()) {
+        to = {Out(call, block, t, h), &scratch.lses[row]};
+      }
+      scratch.rows.push_back(
+          {.q = q + h * head_dim, .out = to.out, .lse = to.lse, .begin = part.begin, .end = part.end});
     }
   }
 }
 
-void PagedAttention::Attend(Scratch& scratch) const {
+void PagedAttention::Attend(const Call& call, const AttentionBlock& block, int64_t split,
+                            Scratch& scratch) const {
+  const PositionRange seen = VisibleInSplit(block, split, call.plan.window());
+  const std::vector<PageId>& table =
+      step_->sequences[block.sequence].pages->groups[layout_.group_of(call.layer)];
+  const int64_t page_tokens = layout_.page_tokens(), first_page = seen.begin / page_tokens;
+  const int kv_head = static_cast<int>(call.kv_head);
+  const size_t k_offset = layout_.KTileOffset(call.layer, kv_head);
+  const size_t v_offset = layout_.VTileOffset(call.layer, kv_head);
+  scratch.k_tiles.clear();
+  scratch.v_tiles.clear();
+  for (int64_t page = first_page; page * page_tokens < seen.end; ++page) {
+    const std::byte* data = call.pages.data(table[page]);
+    scratch.k_tiles.push_back(data + k_offset);
+    scratch.v_tiles.push_back(data + v_offset);
+  }
   const AttentionPages pages{.type = layout_.type(),
                              .page_tokens = layout_.page_tokens(),
                              .head_dim = layout_.head_dim(),
                              .k_tiles = scratch.k_tiles.data(),
-                             .v_tiles = scratch.v_tiles.data()};
+                             .v_tiles = scratch.v_tiles.data(),
+                             .first_page = first_page};
   attend_(pages, params_, scratch.rows, scratch.scores.data());
 }
 
-void PagedAttention::Merge(const Call& call, const AttentionBlock& block, const Partials& partials) const {
+// Merges what a block with one task has of a split with what it has of those before.
+void PagedAttention::MergeSplit(const Call& call, const AttentionBlock& block, int64_t split,
+                                Scratch& scratch) const {
   const int64_t head_dim = layout_.head_dim();
   for (int64_t t = 0; t < block.tokens; ++t) {
     const PositionRange seen = VisibleRange(block.position + t, call.plan.window());
-    const int64_t first = seen.first_split(), parts = seen.last_split() + 1 - first;
-    if (parts == 1) continue;
+    if (split <= seen.first_split() || split > seen.last_split()) continue;
     for (int64_t h = 0; h < heads_per_kv_; ++h) {
-      const int64_t slot = (t * heads_per_kv_ + h) * block.splits + (first - block.first_split);
-      float lse;
-      kernels_.merge_partials(partials.outs + slot * head_dim, partials.lses + slot, parts, head_dim,
-                              Out(call, block, t, h), &lse);
+      const int64_t row = t * heads_per_kv_ + h;
+      kernels_.merge_partial(&scratch.partial_outs[row * head_dim], scratch.partial_lses[row], head_dim,
+                             Out(call, block, t, h), &scratch.lses[row]);
     }
   }
+}
+
+// Merges what several tasks left of a block, in the same order.
+void PagedAttention::MergeSplits(const Call& call, const AttentionBlock& block) {
+  const int64_t head_dim = layout_.head_dim();
+  for (int64_t t = 0; t < block.tokens; ++t) {
+    const PositionRange seen = VisibleRange(block.position + t, call.plan.window());
+    for (int64_t h = 0; h < heads_per_kv_; ++h) {
+      const int64_t row = t * heads_per_kv_ + h;
+      float* out = Out(call, block, t, h);
+      float lse = -std::numeric_limits<float>::infinity();
+      for (int64_t split = seen.first_split(); split <= seen.last_split(); ++split) {
+        const Partial part = SharedPartial(call, block, row, split);
+        if (split == seen.first_split()) {
+          std::copy_n(part.out, head_dim, out);
+          lse = *part.lse;
+        } else {
+          kernels_.merge_partial(part.out, *part.lse, head_dim, out, &lse);
+        }
+      }
+    }
+  }
+}
+
+size_t PagedAttention::BytesRead() const {
+  const size_t position_bytes = 2 * layout_.tile_bytes() / layout_.page_tokens() * layout_.kv_heads();
+  size_t bytes = 0;
+  for (int layer = 0; layer < layout_.layers(); ++layer) bytes += PlanOf(layer).positions() * position_bytes;
+  return bytes;
+}
+
+size_t PagedAttention::ScratchBytes() const {
+  size_t bytes = SizeOf(shared_outs_) + SizeOf(shared_lses_);
+  for (const Scratch& s : scratch_) {
+    bytes += SizeOf(s.scores) + SizeOf(s.rows) + SizeOf(s.k_tiles) + SizeOf(s.v_tiles) +
+             SizeOf(s.partial_outs) + SizeOf(s.partial_lses) + SizeOf(s.lses);
+  }
+  return bytes;
 }
 
 }  // namespace quire

@@ -39,21 +39,28 @@ class PagedAttention {
   // REQUIRES: the keys and values of the step are stored.
   void Run(int layer, const PagePool& pages, const AttentionIo& io);
 
+  // Of keys and values that the layers of the planned step read.
+  size_t BytesRead() const;
+  // Of what is kept beside the results: what a step needs, at its largest so far.
+  size_t ScratchBytes() const;
+
  private:
-  // What one thread needs for one task.
+  // What one thread needs for one split of one task: none of it grows with the length of a sequence.
   struct Scratch {
     std::vector<float> scores;
-    std::vector<float> partial_outs;
-    std::vector<float> partial_lses;
     std::vector<AttentionRow> rows;
     std::vector<const std::byte*> k_tiles;
     std::vector<const std::byte*> v_tiles;
+    // Of a block with one task, by query row: the last partial result, and the log-sum-exp of those before
+    // it, which are merged where the result goes.
+    std::vector<float> partial_outs;
+    std::vector<float> partial_lses;
+    std::vector<float> lses;
   };
-  // Partial results of one block and KV head: of query row r (token by token, head by head) and split s at
-  // r * splits + s.
-  struct Partials {
-    float* outs;
-    float* lses;
+  // Where a partial result goes.
+  struct Partial {
+    float* out;
+    float* lse;
   };
   struct Call {
     int layer;
@@ -64,12 +71,11 @@ class PagedAttention {
   };
 
   void RunTask(const Call& call, const AttentionTask& task, Scratch& scratch);
-  void FindTiles(const Call& call, const AttentionBlock& block, const AttentionTask& task,
-                 Scratch& scratch) const;
   void AddRows(const Call& call, const AttentionBlock& block, int64_t split, Scratch& scratch);
-  void Attend(Scratch& scratch) const;
-  void Merge(const Call& call, const AttentionBlock& block, const Partials& partials) const;
-  Partials PartialsOf(const Call& call, const AttentionBlock& block, Scratch& scratch);
+  void Attend(const Call& call, const AttentionBlock& block, int64_t split, Scratch& scratch) const;
+  void MergeSplit(const Call& call, const AttentionBlock& block, int64_t split, Scratch& scratch) const;
+  void MergeSplits(const Call& call, const AttentionBlock& block);
+  Partial SharedPartial(const Call& call, const AttentionBlock& block, int64_t row, int64_t split);
   float* Out(const Call& call, const AttentionBlock& block, int64_t token, int64_t head_of_group) const;
   const AttentionPlan& PlanOf(int layer) const { return plans_[plan_of_group_[layout_.group_of(layer)]]; }
 

@@ -8,12 +8,6 @@
 namespace quire {
 namespace {
 
-// What some tokens of a block see in some splits.
-PositionRange Visible(const AttentionBlock& block, int64_t split_begin, int64_t split_end, int64_t window) {
-  return {std::max(VisibleRange(block.position, window).begin, split_begin * kAttentionSplit),
-          std::min(block.position + block.tokens, split_end * kAttentionSplit)};
-}
-
 // Pairs of query and key in some splits of a block.
 int64_t Cost(const AttentionBlock& block, int64_t split_begin, int64_t split_end, int64_t window) {
   int64_t cost = 0;
@@ -41,7 +35,7 @@ void AttentionPlan::Build(const StepPlan& step, int64_t block_tokens, int64_t en
   tasks_.clear();
   members_.clear();
   whole_splits_.clear();
-  shared_slots_ = most_slots_ = 0;
+  shared_slots_ = 0;
   int64_t row = 0;
   for (size_t i = 0; i < step.sequences.size(); ++i) {
     AddBlocks(step.sequences[i], static_cast<int>(i), row, block_tokens);
@@ -53,7 +47,6 @@ void AttentionPlan::Build(const StepPlan& step, int64_t block_tokens, int64_t en
     if (block.splits > 1 && (cut_all || block.tokens == 1)) {
       AddSplits(b);
     } else {
-      most_slots_ = std::max(most_slots_, block.slots());
       AddTask({&b, 1}, block.first_split, block.first_split + block.splits);
     }
   }
@@ -84,7 +77,9 @@ void AttentionPlan::AddTask(std::span<const int> blocks, int64_t split_begin, in
                      .member_count = static_cast<int>(blocks.size()),
                      .split_begin = split_begin,
                      .split_end = split_end};
-  task.positions = Visible(blocks_[blocks.front()], split_begin, split_end, window_).size();
+  for (int64_t split = split_begin; split < split_end; ++split) {
+    task.positions += VisibleInSplit(blocks_[blocks.front()], split, window_).size();
+  }
   for (const int b : blocks) task.cost += Cost(blocks_[b], split_begin, split_end, window_);
   members_.insert(members_.end(), blocks.begin(), blocks.end());
   tasks_.push_back(task);

@@ -60,14 +60,20 @@ struct AttentionBlock {
   int64_t position = 0;  // of the first
   int64_t first_split = 0;
   int64_t splits = 0;
-  // How many tasks share the block. With one, partial results stay with the worker; with several they meet in
-  // shared memory, from slot `first_slot` on, and the task that finishes last merges them.
+  // How many tasks share the block. With one, partial results are merged as they come; with several they meet
+  // in shared memory, from slot `first_slot` on, and the task that finishes last merges them.
   int tasks = 1;
   int64_t first_slot = 0;
 
   // Partial results per query head.
   int64_t slots() const { return tokens * splits; }
 };
+
+// What the tokens of a block, some or all of them, see in a split.
+inline PositionRange VisibleInSplit(const AttentionBlock& block, int64_t split, int64_t window) {
+  return PositionRange{VisibleRange(block.position, window).begin, block.position + block.tokens}.InSplit(
+      split);
+}
 
 // Some splits of a block, for one KV head; or one split of several blocks that have the same pages there.
 struct AttentionTask {
@@ -96,7 +102,6 @@ class AttentionPlan {
     return {members_.data() + task.first_member, static_cast<size_t>(task.member_count)};
   }
   int64_t shared_slots() const { return shared_slots_; }  // of all blocks with several tasks
-  int64_t most_slots() const { return most_slots_; }      // of the largest block with one task
   int64_t positions() const;                              // of all tasks
 
  private:
@@ -125,7 +130,6 @@ class AttentionPlan {
   std::vector<WholeSplit> whole_splits_;
   std::vector<int> sharers_;  // blocks that share one split
   int64_t shared_slots_ = 0;
-  int64_t most_slots_ = 0;
 };
 
 }  // namespace quire
