@@ -35,6 +35,11 @@ class BenchVerb final : public Verb {
     flags.Add({"-n,--output-tokens", &outputs_, "N,...", "decode so many tokens; 0: none", count});
     flags.Add({"-b,--batch", &batches_, "N,...", "sequences that decode together", {.min = 1, .max = 65536}});
     flags.Add({"-d,--depth", &depths_, "N,...", "tokens that each sequence has before (random KV)", count});
+    flags.Add({"--shared-tokens",
+               &shared_tokens_,
+               "N",
+               "of the depth, so many that a batch has on the same pages",
+               count});
     flags.Add({"-r,--repetitions", &repetitions_, "N", "of every measurement", {.min = 1, .max = 1000}});
     flags.Add({"--threads",
                &threads_,
@@ -97,7 +102,11 @@ class BenchVerb final : public Verb {
       }
       for (const int64_t tokens : outputs_) {
         for (const int64_t batch : batches_) {
-          if (tokens > 0) cases.push_back({.batch = batch, .output_tokens = tokens, .depth = depth});
+          if (tokens == 0) continue;
+          cases.push_back({.batch = batch,
+                           .output_tokens = tokens,
+                           .depth = depth,
+                           .shared_tokens = std::min(shared_tokens_, depth)});
         }
       }
     }
@@ -165,6 +174,7 @@ class BenchVerb final : public Verb {
                                  {"prompt_tokens", result.what.prompt_tokens},
                                  {"output_tokens", result.what.output_tokens},
                                  {"depth", result.what.depth},
+                                 {"shared_tokens", result.what.shared_tokens},
                                  {"tokens_per_second", spread.median},
                                  {"min", spread.min},
                                  {"max", spread.max},
@@ -177,7 +187,7 @@ class BenchVerb final : public Verb {
   double load_s_ = 0;
   std::vector<int64_t> prompts_{512}, outputs_{128}, batches_{1, 4, 16}, depths_{0};
   int repetitions_ = 3, threads_ = 0, page_tokens_ = 16;
-  int64_t step_tokens_ = 512;
+  int64_t step_tokens_ = 512, shared_tokens_ = 0;
   bool exact_ = false;
 };
 

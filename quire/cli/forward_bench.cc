@@ -1,4 +1,4 @@
-// Sequences never share pages here: a batch that read the same KV would be faster than one of real users.
+// Sequences share no pages but those asked for: a batch that reads the same KV is faster.
 #include "quire/cli/forward_bench.h"
 
 #include <algorithm>
@@ -19,6 +19,7 @@ std::string BenchCase::Name() const {
       prompt_tokens > 0 ? fmt::format("prefill {}", prompt_tokens) : fmt::format("decode {}", output_tokens);
   if (batch > 1) name += fmt::format(" x {}", batch);
   if (depth > 0) name += fmt::format(" at {}", depth);
+  if (shared_tokens > 0) name += fmt::format(", {} shared", shared_tokens);
   if (flushed) name += " flushed";
   return name;
 }
@@ -129,10 +130,9 @@ double ForwardBench::Decode(std::vector<PageTable>& tables, int64_t tokens, bool
   return seconds;
 }
 
-PageTable ForwardBench::Fill(int64_t depth) {
-  PageTable table;
+PageTable ForwardBench::Fill(PageTable table, int64_t depth) {
   // In the pieces of a prompt, so that a window never holds more pages than it would there.
-  for (int64_t done = 0; done < depth;) {
+  for (int64_t done = table.tokens; done < depth;) {
     const int64_t piece = std::min(step_tokens_, depth - done);
     cache_.TrimWindows(table, done);
     Reserve(table, piece);
@@ -150,7 +150,10 @@ BenchResult ForwardBench::Run(const BenchCase& what, int repetitions, const std:
   BenchResult result{what, {}};
   for (int i = 0; i < repetitions; ++i) {
     std::vector<PageTable> tables;
-    for (int64_t s = 0; s < what.batch; ++s) tables.push_back(Fill(what.depth));
+    const int64_t page_tokens = model_.kv_layout().page_tokens();
+    PageTable shared = Fill({}, std::min(what.shared_tokens, what.depth) / page_tokens * page_tokens);
+    for (int64_t s = 0; s < what.batch; ++s) tables.push_back(Fill(cache_.Fork(shared), what.depth));
+    cache_.Release(shared);
     double seconds = 0;
     if (what.prompt_tokens > 0) seconds += Prefill(tables, what.prompt_tokens);
     if (what.output_tokens > 0) seconds += Decode(tables, what.output_tokens, what.flushed);

@@ -23,9 +23,11 @@ struct BenchCase {
   int64_t prompt_tokens = 0;
   int64_t output_tokens = 0;
   int64_t depth = 0;
+  int64_t shared_tokens = 0;  // of the depth: so many, in whole pages, are on the same pages for all
   bool flushed = false;  // before every decode step, which is timed without that, the caches lose the weights
 
-  // "prefill 512", "decode 128", "decode 128 x 4", with " at 4096" for the depth, " flushed".
+  // "prefill 512", "decode 128", "decode 128 x 4", with " at 4096" for the depth, ", 2048
+  // shared", " flushed".
   std::string Name() const;
   int64_t tokens() const { return batch * (prompt_tokens + output_tokens); }
   int64_t longest() const { return depth + prompt_tokens + output_tokens; }
@@ -59,8 +61,8 @@ class ForwardBench {
   double Prefill(std::vector<PageTable>& tables, int64_t tokens);
   double Decode(std::vector<PageTable>& tables, int64_t tokens, bool flushed);
   void FlushCaches();
-  // A sequence with `depth` tokens.
-  PageTable Fill(int64_t depth);
+  // A sequence that goes on from `table` to `depth` tokens.
+  PageTable Fill(PageTable table, int64_t depth);
   void Reserve(PageTable& table, int64_t tokens);
 
   LanguageModel& model_;

@@ -20,6 +20,7 @@ std::vector<std::pair<std::string_view, bool>> CpuFeatures::Named() const {
           {"avx512vl", avx512vl},
           {"avx512_vnni", avx512_vnni},
           {"avx512_bf16", avx512_bf16},
+          {"avx512_fp16", avx512_fp16},
           {"amx_tile", amx_tile},
           {"amx_int8", amx_int8},
           {"amx_bf16", amx_bf16}};
@@ -77,6 +78,7 @@ CpuFeatures DetectCpuFeatures() {
     f.avx512vl = Bit(extended.ebx, 31);
     f.avx512_vnni = Bit(extended.ecx, 11);
     f.avx512_bf16 = Bit(extended_1.eax, 5);
+    f.avx512_fp16 = Bit(extended.edx, 23);
   }
   if ((saved & kTiles) == kTiles && Bit(extended.edx, 24) && RequestAmxTiles()) {
     f.amx_tile = true;

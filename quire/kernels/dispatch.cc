@@ -32,8 +32,12 @@ std::vector<const KernelTable*> SupportedKernels() {
 #if defined(__x86_64__)
   const CpuFeatures features = DetectCpuFeatures();
   if (features.RunsAvx2Kernels()) tables.push_back(&kAvx2Kernels);
+  const auto add_bf16 = [&] {
+    if (features.RunsAvx512Bf16Kernels()) tables.push_back(&kAvx512Bf16Kernels);
+  };
+  if (!features.MultipliesBFloatsFast()) add_bf16();
   if (features.RunsAvx512Kernels()) tables.push_back(&kAvx512Kernels);
-  if (features.RunsAvx512Bf16Kernels()) tables.push_back(&kAvx512Bf16Kernels);
+  if (features.MultipliesBFloatsFast()) add_bf16();
 #endif
   return tables;
 }
@@ -44,10 +48,10 @@ const KernelTable& BestKernels() {
 }
 
 size_t AttentionScratchFloats(size_t rows, int head_dim) {
-  // What attention_bf16 needs, and more than attention does: scores, weights in half as many bytes, queries,
-  // and a sum for each row; a tile of 64 tokens.
+  // For each row scores, a sum, and for attention_bf16 weights in half as many bytes and a query; a tile.
   const size_t vectors = static_cast<size_t>(head_dim + 15) / 16;
-  return rows * (kAttentionSplit + kAttentionSplit / 2 + 8 * vectors + 1) + 64 * 8 * vectors;
+  return rows * (kAttentionSplit + kAttentionSplit / 2 + 8 * vectors + 1) +
+         kAttentionTileTokens * 16 * vectors;
 }
 
 }  // namespace quire

@@ -26,10 +26,16 @@ TEST(SupportedKernels, StartWithGenericAndFollowTheFeatures) {
   EXPECT_EQ(names.contains("avx512_bf16"), features.RunsAvx512Bf16Kernels());
 }
 
+TEST(CpuFeatures, TellWhetherBFloatsAreWorthMultiplying) {
+  EXPECT_TRUE((CpuFeatures{.avx512_bf16 = true}.MultipliesBFloatsFast()));
+  EXPECT_FALSE((CpuFeatures{.avx512_bf16 = true, .avx512_fp16 = true}.MultipliesBFloatsFast()));
+  EXPECT_FALSE(CpuFeatures{}.MultipliesBFloatsFast());
+}
+
 TEST(CpuFeatures, AreNamed) {
   const auto named = CpuFeatures{.avx2 = true, .amx_int8 = true}.Named();
   std::map<std::string_view, bool> features(named.begin(), named.end());
-  EXPECT_EQ(features.size(), 12u);
+  EXPECT_EQ(features.size(), 13u);
   EXPECT_TRUE(features["avx2"] && features["amx_int8"]);
   EXPECT_FALSE(features["avx512f"]);
 }

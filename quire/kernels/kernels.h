@@ -148,6 +148,8 @@ struct KernelTable {
   float (*log_sum_exp)(const float* x, int64_t n, int64_t* max_index);
 };
 
+// Tokens that the kernels keep converted at most.
+inline constexpr int64_t kAttentionTileTokens = 64;
 size_t AttentionScratchFloats(size_t rows, int head_dim);
 
 // The fastest table this processor and operating system can run, or the one QUIRE_FORCE_ISA names (an unknown
