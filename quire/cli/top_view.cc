@@ -58,6 +58,15 @@ constexpr size_t kMostOwners = 4;  // that are shown
 
 std::string Owner(const json& owner) { return owner == "" ? "nobody's" : Label(owner, 12); }
 
+// How much of the total has main memory; and what it is to become, while that is less than what is used.
+std::string Size(const json& kv) {
+  std::string text = fmt::format(", {} committed", Bytes(kv, "committed_bytes"));
+  if (kv.at("limit_bytes") < kv.at("total_bytes")) {
+    text += fmt::format(", shrinking to {}", Bytes(kv, "limit_bytes"));
+  }
+  return text;
+}
+
 std::string Summary(const json& memory, std::optional<TopRates> rates) {
   int running = 0, waiting = 0;
   for (const json& request : memory.at("requests")) ++(request.at("state") == "running" ? running : waiting);
@@ -72,7 +81,7 @@ std::string Summary(const json& memory, std::optional<TopRates> rates) {
       "mapped files and KV pages are touched\n",
       Bytes(memory, "resident_bytes"), Bytes(memory, "weight_bytes"), Bytes(memory, "activation_bytes"),
       Bytes(index, "bytes"), index.at("nodes").get<int64_t>());
-  line += fmt::format("KV        {} of {}\n", Bar(kv, 32), Bytes(kv, "total_bytes"));
+  line += fmt::format("KV        {} of {}{}\n", Bar(kv, 32), Bytes(kv, "total_bytes"), Size(kv));
   line += fmt::format("          # used {} (shared {}, waste {})  = cached {}  . free {}\n",
                       Bytes(kv, "used_bytes"), Bytes(kv, "shared_bytes"), Bytes(kv, "waste_bytes"),
                       Bytes(kv, "cached_bytes"), Bytes(kv, "free_bytes"));

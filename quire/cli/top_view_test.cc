@@ -11,7 +11,8 @@ using testing::HasSubstr;
 constexpr std::string_view kMemory = R"({
   "resident_bytes": 104857600, "weight_bytes": 1048576, "activation_bytes": 2097152,
   "prefix_index": {"nodes": 7, "bytes": 2048},
-  "kv": {"page_tokens": 16, "page_bytes": 1024, "total_bytes": 32768, "free_bytes": 16384, "cached_bytes": 8192,
+  "kv": {"page_tokens": 16, "page_bytes": 1024, "limit_bytes": 16384, "total_bytes": 32768, "committed_bytes": 24576,
+         "free_bytes": 16384, "cached_bytes": 8192,
          "used_bytes": 8192, "shared_bytes": 1024, "waste_bytes": 512},
   "pinned_bytes": 3072,
   "pins": [{"owner": "", "pins": 1, "bytes": 1024}, {"owner": "b\u001b[1mn", "pins": 2, "bytes": 2048}],
@@ -27,7 +28,10 @@ TEST(TopView, ShowsStatesAndOwners) {
   const auto text = RenderTop(kMemory, TopRates{100.25, 20}, {.columns = 100, .lines = 50});
   ASSERT_TRUE(text);
   EXPECT_THAT(*text, HasSubstr("1 running, 1 waiting; 20.0 tokens/s out, 100.2 prompt tokens/s\n"));
-  EXPECT_THAT(*text, HasSubstr("[########========................] of 32.0 KiB\n"));
+  EXPECT_THAT(
+      *text,
+      HasSubstr(
+          "[########========................] of 32.0 KiB, 24.0 KiB committed, shrinking to 16.0 KiB\n"));
   EXPECT_THAT(
       *text,
       HasSubstr("# used 8.00 KiB (shared 1.00 KiB, waste 512 B)  = cached 8.00 KiB  . free 16.0 KiB\n"));

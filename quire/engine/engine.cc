@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "quire/base/byte_size.h"
 #include "quire/base/check.h"
 #include "quire/engine/inbox.h"
 #include "quire/engine/output.h"
@@ -19,7 +20,9 @@
 #include "quire/kernels/kernels.h"
 
 // Invariants:
-// - Everything but the inbox, the metrics and the usage snapshot belongs to the thread that calls Step.
+// - Everything but the inbox, the metrics, the limits of requests and the usage snapshot belongs to the
+// thread
+//   that calls Step.
 // - While a step is computed no sequence changes: results are collected aside and applied in Commit, so a
 //   step that throws leaves nothing half done but its own requests, which end with the error.
 // - Every sample of a request gets exactly one event with `finish`, and nothing after it.
@@ -66,7 +69,7 @@ class PagedEngine final : public Engine {
 
   Result<RequestId> Submit(Request request, std::shared_ptr<TokenSink> sink) override;
   Result<int64_t> OutputLimit(const Request& request) const override {
-    return quire::OutputLimit(request, limits_);
+    return quire::OutputLimit(request, Limits());
   }
   void Cancel(RequestId id) override { inbox_.Cancel(id); }
   void Drain() override;
@@ -76,13 +79,17 @@ class PagedEngine final : public Engine {
   const EngineOptions& options() const override { return options_; }
   EngineMetrics& metrics() override { return metrics_; }
   KvUsage kv_usage() const override {
-    const std::lock_guard lock(usage_mutex_);
+    const std::lock_guard lock(shared_mutex_);
     return usage_;
   }
 
   bool AskMemory(std::function<void(const MemoryReport&)> answer) override {
-    return inbox_.Ask([this, answer = std::move(answer)] {
-      answer(ReportMemory(scheduler_, model_.info(), clock_.Now()));
+    return inbox_.Ask([this, answer = std::move(answer)] { answer(Report()); });
+  }
+  bool ResizeKv(int64_t kv_bytes, std::function<void(const Result<MemoryReport>&)> answer) override {
+    return inbox_.Ask([this, kv_bytes, answer = std::move(answer)] {
+      const Status resized = Resize(kv_bytes);
+      answer(resized ? Result<MemoryReport>(Report()) : std::unexpected(resized.error()));
     });
   }
 
@@ -126,6 +133,12 @@ class PagedEngine final : public Engine {
   void FailStep(const PlannedStep& step, const char* what);
   void RecordFinish(const Sequence& sequence, FinishReason reason, int samples);
   void PublishUsage();
+  MemoryReport Report() const { return ReportMemory(scheduler_, model_.info(), clock_.Now()); }
+  Status Resize(int64_t kv_bytes);
+  RequestLimits Limits() const {
+    const std::lock_guard lock(shared_mutex_);
+    return limits_;
+  }
   template <typename Call>
   void CallSink(const LiveRequest& owner, Call&& call);
 
@@ -133,7 +146,7 @@ class PagedEngine final : public Engine {
   const Tokenizer* const tokenizer_;
   ThreadPool& pool_;
   const EngineOptions options_;
-  const RequestLimits limits_;
+  RequestLimits limits_;
   const Clock& clock_;
   EngineMetrics metrics_;
   Inbox inbox_;
@@ -144,7 +157,7 @@ class PagedEngine final : public Engine {
   std::vector<Sequence*> ended_;   // got their last event in this step
   bool stopped_ = false;
 
-  mutable std::mutex usage_mutex_;
+  mutable std::mutex shared_mutex_;  // of limits_ and usage_, which other threads read
   KvUsage usage_;
   std::mutex stop_mutex_;  // serialises Stop
   std::atomic<bool> started_ = false;
@@ -154,7 +167,7 @@ class PagedEngine final : public Engine {
 // -- Any thread ---------------------------------------------------------------------------------------------
 
 Result<RequestId> PagedEngine::Submit(Request request, std::shared_ptr<TokenSink> sink) {
-  QUIRE_TRY(CheckSampling(request.sampling, limits_));
+  QUIRE_TRY(CheckSampling(request.sampling, Limits()));
   const Result<int64_t> output_limit = OutputLimit(request);
   if (!output_limit) {
     metrics_.rejected_too_long.Add();
@@ -225,6 +238,23 @@ bool PagedEngine::Step() {
   }
   PublishUsage();
   return had_mail || !step.sequences.empty();
+}
+
+// A sequence of two tokens is one that generates.
+Status PagedEngine::Resize(int64_t kv_bytes) {
+  const PageCache& cache = scheduler_.cache();
+  const auto page_bytes = static_cast<int64_t>(cache.pool().page_bytes());
+  const int64_t least = cache.PagesFor(2, options_.max_step_tokens) * page_bytes;
+  if (kv_bytes < least) {
+    return Fail(ErrorCode::kInvalidArgument, "KV memory of {} holds no sequence; give at least {}",
+                FormatByteSize(kv_bytes), FormatByteSize(least));
+  }
+  const int64_t preemptions = scheduler_.preemptions();
+  QUIRE_TRY(scheduler_.Resize(kv_bytes));
+  metrics_.preemptions.Add(static_cast<double>(scheduler_.preemptions() - preemptions));
+  const std::lock_guard lock(shared_mutex_);
+  SizePool(limits_, cache, options_.max_step_tokens);
+  return {};
 }
 
 void PagedEngine::TakeArrivals(std::vector<std::shared_ptr<LiveRequest>> arrivals) {
@@ -478,7 +508,7 @@ void PagedEngine::PublishUsage() {
   if (const PageArchive* archive = scheduler_.archive()) metrics_.SetTiers(*archive);
   metrics_.requests_running.Set(static_cast<double>(scheduler_.running().size()));
   metrics_.requests_waiting.Set(static_cast<double>(scheduler_.waiting().size()));
-  const std::lock_guard lock(usage_mutex_);
+  const std::lock_guard lock(shared_mutex_);
   usage_ = usage;
 }
 
@@ -501,17 +531,15 @@ Result<std::unique_ptr<Engine>> Engine::Create(LanguageModel& model, const Token
   if (options.max_context == 0) options.max_context = model_context;
   QUIRE_ASSIGN(auto policy, MakeSchedulingPolicy(options.scheduling));
   QUIRE_ASSIGN(auto retention, MakeRetentionPolicy(options.retention));
-  const RequestLimits limits{
-      .vocab_size = model.info().vocab_size,
-      .context = options.max_context,
-      .pool_context = LongestSequence(cache, options.max_step_tokens, options.max_context),
-      .pool_pages = cache.pool().pages(),
-      .max_samples = static_cast<int>(std::min<int64_t>(kMaxSamples, options.max_sequences)),
-      .has_tokenizer = tokenizer != nullptr};
+  RequestLimits limits{.vocab_size = model.info().vocab_size,
+                       .context = options.max_context,
+                       .max_samples = static_cast<int>(std::min<int64_t>(kMaxSamples, options.max_sequences)),
+                       .has_tokenizer = tokenizer != nullptr};
+  SizePool(limits, cache, options.max_step_tokens);
   if (limits.pool_context < 2) {
     return Fail(ErrorCode::kInvalidArgument,
-                "KV memory of {} pages does not hold a sequence of two tokens; give more with --kv-memory",
-                limits.pool_pages);
+                "KV memory of {} does not hold a sequence of two tokens; give more with --kv-memory",
+                FormatByteSize(limits.pool_bytes));
   }
   auto engine = std::make_unique<PagedEngine>(model, tokenizer, std::move(cache), std::move(tier),
                                               std::move(policy), pool, options, limits, clock);

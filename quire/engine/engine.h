@@ -97,6 +97,11 @@ class Engine {
   virtual bool Unpin(std::string name) = 0;
   // Thread-safe. The tier below keeps what was computed of the tokens as if it had just been used.
   virtual bool Keep(std::string salt, std::vector<Token> tokens) = 0;
+  // Thread-safe. Gives the KV pages `kv_bytes` from then on: more, or less, down to two tokens. What that
+  // takes away are cached pages, then those of running sequences, which wait for their turn again; requests
+  // that were accepted before are finished even when they are too long for it now. Calls `answer` as
+  // AskMemory does. Errors: kInvalidArgument, with the limits; then nothing has changed.
+  virtual bool ResizeKv(int64_t kv_bytes, std::function<void(const Result<MemoryReport>&)> answer) = 0;
 };
 
 }  // namespace quire

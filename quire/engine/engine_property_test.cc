@@ -22,6 +22,8 @@ struct Load {
   RequestId id = 0;
   int arrives = 0;     // step
   int cancelled = -1;  // step, or never
+  bool may_be_refused = false;
+  bool refused = false;
 };
 
 Request RandomRequest(std::mt19937& random, int64_t room, int max_samples, uint64_t seed) {
@@ -49,6 +51,26 @@ Request RandomRequest(std::mt19937& random, int64_t room, int max_samples, uint6
   return request;
 }
 
+// A pool that is too small at that moment refuses who would never fit.
+void Arrive(Load& load, Engine& engine) {
+  const auto id = engine.Submit(load.request, load.sink);
+  if (id) {
+    load.id = *id;
+  } else {
+    EXPECT_TRUE(load.may_be_refused) << id.error().message;
+    load.refused = true;
+  }
+}
+
+void CheckUsage(const KvUsage& usage, bool resizes) {
+  EXPECT_EQ(usage.used + usage.cached + usage.free, usage.total);
+  EXPECT_LE(usage.filled, usage.used);
+  EXPECT_LE(usage.committed, usage.total);
+  EXPECT_GE(usage.committed, usage.used + usage.cached);
+  EXPECT_GE(usage.total, usage.limit);
+  EXPECT_TRUE(resizes || usage.total == usage.limit);
+}
+
 void CheckLoad(const HashModel& model, const Load& load) {
   const SamplingParams& params = load.request.sampling;
   ASSERT_TRUE(load.sink->finished(params.n)) << "request " << load.id;
@@ -69,6 +91,8 @@ struct Seen {
   double cached = 0;        // prompt tokens
   double restored = 0;      // pages, from the disk
   double decompressed = 0;  // pages, from memory
+  int resizes = 0;
+  int over = 0;  // resizes that left the pool larger than asked
 };
 
 // Moves of pages take their time, or fail.
@@ -95,8 +119,28 @@ std::unique_ptr<PageTier> MakeTier(uint32_t seed, const KvLayout& layout, MapTie
       std::move(on_disk));
 }
 
+// Now and then another size of the pool, down to what holds hardly anybody.
+void Resize(std::mt19937& random, Engine& engine, int64_t most_pages, int64_t page_bytes, Seen& seen) {
+  if (random() % 12 != 0) return;
+  const int64_t pages = 1 + static_cast<int64_t>(random() % most_pages);
+  EXPECT_TRUE(
+      engine.ResizeKv(pages * page_bytes, [&seen, pages, page_bytes](const Result<MemoryReport>& report) {
+        if (!report) return;
+        ++seen.resizes;
+        EXPECT_EQ(report->kv.limit, pages * page_bytes);
+        seen.over += report->kv.total > report->kv.limit;
+      }));
+}
+
+struct World {
+  uint32_t seed = 0;
+  std::string scheduling;
+  bool resizes = false;  // its pool
+};
+
 // One random world. Adds what it saw.
-void RunWorld(uint32_t seed, const std::string& scheduling, Seen& seen) {
+void RunWorld(const World& world, Seen& seen) {
+  const auto& [seed, scheduling, resizes] = world;
   SCOPED_TRACE(testing::Message() << "world " << seed << " " << scheduling);
   std::mt19937 random(seed);
   HashModelOptions model_options;
@@ -105,6 +149,7 @@ void RunWorld(uint32_t seed, const std::string& scheduling, Seen& seen) {
   HashModel model(model_options);
   const int64_t groups = std::ssize(model.kv_layout().groups());
   const int64_t pages = (8 + random() % (seed % 4 == 3 ? 40 : 8)) * groups;
+  const auto page_bytes = static_cast<int64_t>(model.kv_layout().page_bytes());
   EngineOptions options{.max_step_tokens = static_cast<int64_t>(1 + random() % 40),
                         .max_sequences = static_cast<int64_t>(3 + random() % 12),
                         .scheduling = scheduling,
@@ -121,27 +166,31 @@ void RunWorld(uint32_t seed, const std::string& scheduling, Seen& seen) {
     loads[i].request = RandomRequest(random, random() % 2 == 0 ? 120 : 40, 3, seed * 1000 + i);
     loads[i].arrives = static_cast<int>(random() % 60);
     if (random() % 5 == 0) loads[i].cancelled = loads[i].arrives + static_cast<int>(random() % 60);
+    loads[i].may_be_refused = resizes;
   }
   std::mt19937 weather(seed);
-  const auto ended = [](const Load& load) { return load.sink->finished(load.request.sampling.n); };
+  const auto ended = [](const Load& load) {
+    return load.refused || load.sink->finished(load.request.sampling.n);
+  };
   for (int step = 0; step < 200 || !std::ranges::all_of(loads, ended); ++step) {
     Weather(weather, disk);
     EXPECT_LT(step, 30000) << "somebody starves";
     if (step >= 30000) return;
     for (Load& load : loads) {
-      if (load.arrives == step) load.id = engine->Submit(load.request, load.sink).value();
+      if (load.arrives == step) Arrive(load, *engine);
       if (load.cancelled == step) engine->Cancel(load.id);
     }
+    if (resizes) Resize(weather, *engine, pages, page_bytes, seen);
     engine->Step();
     clock.Advance(std::chrono::milliseconds(20));
-    const KvUsage usage = engine->kv_usage();
-    EXPECT_EQ(usage.used + usage.cached + usage.free, usage.total);
-    EXPECT_LE(usage.filled, usage.used);
+    CheckUsage(engine->kv_usage(), resizes);
   }
   engine->Step();
   EXPECT_EQ(engine->kv_usage().used, 0) << "pages leaked";
   EXPECT_EQ(engine->kv_usage().filled, 0);
-  for (const Load& load : loads) CheckLoad(model, load);
+  for (const Load& load : loads) {
+    if (!load.refused) CheckLoad(model, load);
+  }
   seen.preemptions += engine->metrics().preemptions.value();
   seen.cached += engine->metrics().prompt_tokens_cached.value();
   seen.restored += engine->metrics().disk_tier.read.value();
@@ -154,12 +203,23 @@ TEST(EngineProperties, RandomLoadsOnTinyPools) {
                                   "offline", "spf:predictor=recurrent",    "lottery:period_s=0.2"};
   Seen seen;
   for (uint32_t seed = 0; seed < 320 && !testing::Test::HasFatalFailure(); ++seed) {
-    RunWorld(seed, policies[seed / 3 % std::size(policies)], seen);
+    RunWorld({seed, policies[seed / 3 % std::size(policies)]}, seen);
   }
   EXPECT_GT(seen.preemptions, 300) << "the pools were too large to test anything";
   EXPECT_GT(seen.cached, 4000) << "too little was shared to test anything";
   EXPECT_GT(seen.restored, 500) << "too little came back from the disk to test anything";
   EXPECT_GT(seen.decompressed, 1000) << "too little came back from memory to test anything";
+}
+
+// The size of the pool changes under everybody's feet.
+TEST(EngineProperties, ResizesLoseNothing) {
+  Seen seen;
+  for (uint32_t seed = 0; seed < 200 && !testing::Test::HasFatalFailure(); ++seed) {
+    RunWorld({seed, seed % 2 == 0 ? "fcfs" : "priority:age_s=1,preempt=1", true}, seen);
+  }
+  EXPECT_GT(seen.resizes, 1000);
+  EXPECT_GT(seen.preemptions, 300);
+  EXPECT_GT(seen.over, 20) << "no sequence was ever too long for its pool";
 }
 
 // A stream of short requests never keeps a long one from ending, and the other way round.

@@ -215,7 +215,7 @@ TEST_F(EngineTest, PromptsLeaveTheTimeBetweenTokensThatIsAskedFor) {
 TEST_F(EngineTest, SaysWhyARequestCanNeverFit) {
   Make(8, {.max_queue = 4}, {.context = 512});
   EXPECT_THAT(Refusal(Greedy(100, 29)), HasSubstr("100 tokens and max_tokens is 29, 129 in all"));
-  EXPECT_THAT(Refusal(Greedy(100, 29)), HasSubstr("8 pages holds only 128 tokens"));
+  EXPECT_THAT(Refusal(Greedy(100, 29)), HasSubstr("8.00 KiB holds only 128 tokens"));
   EXPECT_THAT(Refusal(Greedy(100, 29)),
               HasSubstr("ask for at most 28 tokens, or start with more --kv-memory"));
   Request open_end = Greedy(128, 1);

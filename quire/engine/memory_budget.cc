@@ -17,12 +17,13 @@ std::optional<uint64_t> ReadNumber(const char* path) {
   return std::nullopt;
 }
 
-uint64_t MemAvailable() {
+// A line of /proc/meminfo; 0 without it.
+uint64_t MemInfo(const std::string& wanted) {
   std::ifstream file("/proc/meminfo");
   std::string key, unit;
   uint64_t kib = 0;
   while (file >> key >> kib) {
-    if (key == "MemAvailable:") return kib * 1024;
+    if (key == wanted) return kib * 1024;
     std::getline(file, unit);
   }
   return 0;
@@ -31,11 +32,16 @@ uint64_t MemAvailable() {
 }  // namespace
 
 uint64_t AvailableMemoryBytes() {
-  uint64_t available = MemAvailable();
+  uint64_t available = MemInfo("MemAvailable:");
   const auto limit = ReadNumber("/sys/fs/cgroup/memory.max");
   const auto used = ReadNumber("/sys/fs/cgroup/memory.current");
   if (limit && used) available = std::min(available, *limit > *used ? *limit - *used : 0);
   return available;
+}
+
+uint64_t TotalMemoryBytes() {
+  const uint64_t total = MemInfo("MemTotal:");
+  return std::min(total, ReadNumber("/sys/fs/cgroup/memory.max").value_or(total));
 }
 
 Result<KvBudget> BudgetKvMemory(const std::string& setting, const KvDemand& demand) {

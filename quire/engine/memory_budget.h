@@ -13,6 +13,9 @@ namespace quire {
 // system does not tell.
 uint64_t AvailableMemoryBytes();
 
+// Memory that there is for all: of the machine, at most the cgroup's limit. 0 when the system does not tell.
+uint64_t TotalMemoryBytes();
+
 struct KvDemand {
   uint64_t available_bytes = 0;  // after the weights were loaded
   uint64_t bytes_per_token = 0;

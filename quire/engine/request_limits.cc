@@ -4,6 +4,8 @@
 #include <cmath>
 #include <string_view>
 
+#include "quire/base/byte_size.h"
+
 namespace quire {
 namespace {
 
@@ -49,13 +51,14 @@ Status CheckCounts(const SamplingParams& params, const RequestLimits& limits) {
 
 }  // namespace
 
-int64_t LongestSequence(const PageCache& cache, int64_t chunk_tokens, int64_t limit) {
-  int64_t fits = 0, too_long = limit + 1;
+void SizePool(RequestLimits& limits, const PageCache& cache, int64_t chunk_tokens) {
+  int64_t fits = 0, too_long = limits.context + 1;
   while (too_long - fits > 1) {
     const int64_t middle = fits + (too_long - fits) / 2;
     (cache.PagesFor(middle, chunk_tokens) <= cache.pool().pages() ? fits : too_long) = middle;
   }
-  return fits;
+  limits.pool_context = fits;
+  limits.pool_bytes = cache.pool().pages() * cache.pool().page_bytes();
 }
 
 Status CheckSampling(const SamplingParams& params, const RequestLimits& limits) {
@@ -104,9 +107,9 @@ Result<int64_t> OutputLimit(const Request& request, const RequestLimits& limits)
   if (limits.pool_context < limits.context) {
     return Fail(
         ErrorCode::kInvalidArgument,
-        "{}, but the KV memory of {} pages holds only {} tokens of one sequence (the context is {}); {}, or "
+        "{}, but the KV memory of {} holds only {} tokens of one sequence (the context is {}); {}, or "
         "start with more --kv-memory",
-        asked, limits.pool_pages, limits.pool_context, limits.context, advice);
+        asked, FormatByteSize(limits.pool_bytes), limits.pool_context, limits.context, advice);
   }
   return Fail(ErrorCode::kInvalidArgument, "{}, but the context is {} tokens; {}", asked, limits.context,
               advice);

@@ -14,7 +14,7 @@ struct RequestLimits {
   int vocab_size = 0;
   int64_t context = 0;       // longest prompt plus output
   int64_t pool_context = 0;  // the most tokens of one sequence that the page pool holds
-  int64_t pool_pages = 0;
+  uint64_t pool_bytes = 0;
   int max_samples = 1;  // largest n
   bool has_tokenizer = false;
 };
@@ -22,8 +22,8 @@ struct RequestLimits {
 inline constexpr int kMaxLogprobs = 20;
 inline constexpr int kMaxSamples = 128;  // of one request
 
-// The longest sequence that a pool can hold alone, in chunks of `chunk_tokens`; at most `limit`.
-int64_t LongestSequence(const PageCache& cache, int64_t chunk_tokens, int64_t limit);
+// Sets pool_context, for prompts in chunks of `chunk_tokens` and at most the context, and pool_bytes.
+void SizePool(RequestLimits& limits, const PageCache& cache, int64_t chunk_tokens);
 
 // Errors: kInvalidArgument, naming the parameter and its range.
 Status CheckSampling(const SamplingParams& params, const RequestLimits& limits);

@@ -113,7 +113,7 @@ Result<PageCache> MakePageCache(Runtime& runtime, const RuntimeOptions& options)
       .least_bytes = layout.page_bytes() * layout.groups().size() * static_cast<uint64_t>(pages)};
   QUIRE_ASSIGN(const KvBudget budget, BudgetKvMemory(options.kv_memory, demand));
   runtime.kv_memory_reason = budget.reason;
-  QUIRE_ASSIGN(PagePool pool, PagePool::Create(budget.bytes, layout.page_bytes()));
+  QUIRE_ASSIGN(PagePool pool, PagePool::Create(budget.bytes, layout.page_bytes(), TotalMemoryBytes()));
   return PageCache(layout, std::move(pool));
 }
 

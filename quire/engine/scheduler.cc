@@ -7,7 +7,8 @@
 
 // Invariants:
 // - Waiting sequences hold no pages, so when nobody runs the whole pool is available and the first of the
-//   waiting fits: Submit refused everything that does not fit alone.
+//   waiting fits: Submit refused everything that does not fit alone, and where the pool has become smaller
+//   since, who runs alone goes beyond it.
 // - What a sequence has computed was found good, so all of it may be shared: `computed` moves in Commit only,
 //   and in Match.
 // - A sequence takes pages only from those behind it in the policy's order, so the first always makes
@@ -197,12 +198,7 @@ void Scheduler::Grow() {
       if (prompts) tokens = ChunkOf(sequence, tokens);
       if (tokens == 0) return;
       cache_.TrimWindows(sequence.pages, sequence.computed);
-      Verdict verdict = cache_.Reserve(sequence.pages, tokens);
-      while (verdict == Verdict::kWait && Reclaim(sequence, &step_tokens)) {
-        verdict = cache_.Reserve(sequence.pages, tokens);
-      }
-      QUIRE_CHECK(verdict != Verdict::kNever);
-      if (verdict != Verdict::kGranted) continue;
+      if (!Reserve(sequence, tokens, &step_tokens)) continue;
       sequence.scheduled = tokens;
       step_tokens -= tokens;
     }
@@ -244,6 +240,15 @@ bool Scheduler::WaitsForAnother(const Sequence& sequence, int64_t tokens) const 
   return false;
 }
 
+// Alone a sequence goes on even when the pool has become too small for it since it was accepted.
+bool Scheduler::Reserve(Sequence& sequence, int64_t tokens, int64_t* step_tokens) {
+  do {
+    if (cache_.Reserve(sequence.pages, tokens) == Verdict::kGranted) return true;
+  } while (Reclaim(sequence, step_tokens));
+  return running_.size() == 1 &&
+         cache_.Reserve(sequence.pages, tokens, Room::kBeyondPool) == Verdict::kGranted;
+}
+
 // Takes pages for `needy` from who waits for more to be brought back, or else preempts the last in order, and
 // gives back the step tokens it had. False when `needy` is the last itself.
 bool Scheduler::Reclaim(const Sequence& needy, int64_t* step_tokens) {
@@ -276,6 +281,14 @@ PlannedStep Scheduler::Pack() {
   }
   QUIRE_CHECK(running_.empty() || !step.sequences.empty());
   return step;
+}
+
+Status Scheduler::Resize(size_t kv_bytes) {
+  QUIRE_TRY(cache_.Resize(kv_bytes));
+  while (cache_.OverSize() && archive_ && archive_->AbandonYoungest()) {
+  }
+  for (; cache_.OverSize() && running_.size() > 1; running_.pop_back()) Preempt(std::move(running_.back()));
+  return {};
 }
 
 // -- Lives of sequences -------------------------------------------------------------------------------------

@@ -75,6 +75,11 @@ class Scheduler {
   }
   bool Unpin(const std::string& name) { return cache_.Unpin(name); }
 
+  // From now on the KV pages have `kv_bytes`: cached pages go first, then those of sequences from the end of
+  // the order. The first keeps what it has, and alone it goes on beyond the size, so that everybody who was
+  // accepted before ends. Errors: those of PageCache::Resize; then nothing has changed.
+  Status Resize(size_t kv_bytes);
+
   std::span<const std::unique_ptr<Sequence>> waiting() const { return waiting_; }
   std::span<const std::unique_ptr<Sequence>> running() const { return running_; }
   const PageCache& cache() const { return cache_; }
@@ -90,6 +95,7 @@ class Scheduler {
   StepOrder Order(TimePoint now);
   void Admit(const StepOrder& order);
   void Grow();
+  bool Reserve(Sequence& sequence, int64_t tokens, int64_t* step_tokens);
   bool Reclaim(const Sequence& needy, int64_t* step_tokens);
   PlannedStep Pack();
 

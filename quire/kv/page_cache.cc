@@ -27,10 +27,7 @@ std::vector<int64_t> Windows(const KvLayout& layout) {
 }  // namespace
 
 PageCache::PageCache(KvLayout layout, PagePool pool)
-    : layout_(std::move(layout)),
-      pool_(std::move(pool)),
-      index_(pool_.pages(), Windows(layout_), layout_.page_tokens()),
-      filled_(pool_.pages(), 0) {
+    : layout_(std::move(layout)), pool_(std::move(pool)), index_(Windows(layout_), layout_.page_tokens()) {
   QUIRE_CHECK(pool_.page_bytes() == layout_.page_bytes());
 }
 
@@ -45,10 +42,10 @@ bool PageCache::WritesIntoSharedPage(const PageTable& table, size_t group) const
 // -- Single pages -------------------------------------------------------------------------------------------
 
 PageId PageCache::TakePage() {
-  const std::optional<PageId> page = pool_.Allocate();
-  QUIRE_CHECK(page.has_value());
-  index_.Forget(*page);
-  return *page;
+  const PageId page = pool_.Allocate();
+  index_.Forget(page);
+  if (page >= filled_.size()) filled_.resize(size_t{page} + 1);
+  return page;
 }
 
 // A further reference to a page of the index.
@@ -95,10 +92,24 @@ void PageCache::GiveUp() {
   dropped_.clear();
 }
 
-void PageCache::Evict() {
+// False when no page is idle.
+bool PageCache::Evict() {
+  if (index_.idle_pages() == 0) return false;
   while (index_.OnlyPinnedLeft()) pins_.Yield(index_);
   index_.Evict(dropped_);
   GiveUp();
+  return true;
+}
+
+void PageCache::Shrink() {
+  while (OverSize() && Evict()) {
+  }
+}
+
+Status PageCache::Resize(size_t kv_bytes) {
+  QUIRE_TRY(pool_.Resize(kv_bytes));
+  Shrink();
+  return {};
 }
 
 // -- Reserve and Release ------------------------------------------------------------------------------------
@@ -126,7 +137,7 @@ void PageCache::DisownTail(const PageTable& table) {
   }
 }
 
-Verdict PageCache::Reserve(PageTable& table, int64_t tokens) {
+Verdict PageCache::Reserve(PageTable& table, int64_t tokens, Room room) {
   QUIRE_CHECK(tokens >= 0);
   table.groups.resize(layout_.groups().size());
   if (tokens == 0) return Verdict::kGranted;
@@ -136,9 +147,13 @@ Verdict PageCache::Reserve(PageTable& table, int64_t tokens) {
   if (PagesToReserve(table, tokens) > available_pages()) DisownTail(table);
   if (PagesToReserve(table, tokens) > available_pages()) {
     const int64_t fresh = (PageCount(end) - PageCount(table.tokens)) * std::ssize(table.groups);
-    return table.pages_held + fresh > pool_.pages() ? Verdict::kNever : Verdict::kWait;
+    const int64_t pages = room == Room::kOfPool ? pool_.pages() : pool_.most_pages();
+    if (table.pages_held + fresh > pages) return Verdict::kNever;
+    const int64_t held = pool_.used_pages() - index_.idle_pages();
+    if (held + PagesToReserve(table, tokens) > pages) return Verdict::kWait;
   }
-  while (PagesToReserve(table, tokens) > pool_.free_pages()) Evict();
+  while (PagesToReserve(table, tokens) > pool_.free_pages() && Evict()) {
+  }
 
   for (size_t g = 0; g < table.groups.size(); ++g) {
     std::vector<PageId>& pages = table.groups[g];
@@ -192,11 +207,14 @@ void PageCache::Release(PageTable& table) {
   }
   MoveTo(table, nullptr);
   table = PageTable{};
+  Shrink();
 }
 
 KvUsage PageCache::Usage() const {
   const auto page_bytes = static_cast<int64_t>(pool_.page_bytes());
-  return {.total = pool_.pages() * page_bytes,
+  return {.limit = pool_.pages() * page_bytes,
+          .total = std::max(pool_.pages(), pool_.used_pages()) * page_bytes,
+          .committed = pool_.committed_pages() * page_bytes,
           .free = pool_.free_pages() * page_bytes,
           .cached = index_.idle_pages() * page_bytes,
           .used = (pool_.used_pages() - index_.idle_pages()) * page_bytes,

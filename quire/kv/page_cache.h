@@ -14,6 +14,7 @@
 #ifndef QUIRE_KV_PAGE_CACHE_H_
 #define QUIRE_KV_PAGE_CACHE_H_
 
+#include <algorithm>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -38,9 +39,17 @@ enum class Verdict {
   kNever,    // more than the whole pool
 };
 
+// How far Reserve may go.
+enum class Room {
+  kOfPool,     // as the pool's size says
+  kBeyondPool  // further, up to the largest size there may be
+};
+
 // Where the KV bytes are. All in bytes; free + cached + used = total.
 struct KvUsage {
-  int64_t total = 0;
+  int64_t limit = 0;      // the size of the pool
+  int64_t total = 0;      // the same, or more while used pages are more than that
+  int64_t committed = 0;  // that have main memory: used, cached, and the part of free that is kept warm
   int64_t free = 0;
   int64_t cached = 0;  // in pages that only the prefix index holds: given up as soon as somebody needs them
   int64_t used = 0;    // in pages of live sequences, shared pages once
@@ -57,7 +66,15 @@ class PageCache {
   const PrefixIndex& index() const { return index_; }
   const PagePins& pins() const { return pins_; }
   // Pages that Reserve can take: free ones, and cached ones that nobody uses.
-  int64_t available_pages() const { return pool_.free_pages() + index_.idle_pages(); }
+  int64_t available_pages() const {
+    return std::max<int64_t>(0, pool_.pages() - pool_.used_pages() + index_.idle_pages());
+  }
+
+  // From now on the pool's size is `kv_bytes`. What it has to give up are free and cached pages; what live
+  // tables have they keep, and the pool is over its size until they are released.
+  // Errors: those of PagePool::Resize.
+  Status Resize(size_t kv_bytes);
+  bool OverSize() const { return pool_.used_pages() > pool_.pages(); }
 
   // Extends the table by what is cached of `tokens` under `salt`, and returns by how many tokens; a hit may
   // end inside a page. The table may hold the beginning of `tokens` already, published or not. With sliding
@@ -88,7 +105,7 @@ class PageCache {
   // Makes positions [table.tokens, table.tokens + tokens) writable: appends pages to every group, and gives
   // the sequence its own copy of a shared page that it is about to write into. All or nothing. A granted
   // table has advanced by `tokens`.
-  Verdict Reserve(PageTable& table, int64_t tokens);
+  Verdict Reserve(PageTable& table, int64_t tokens, Room room = Room::kOfPool);
 
   // Returns the pages of sliding-window groups that no query at `position` or later can see.
   void TrimWindows(PageTable& table, int64_t position);
@@ -139,8 +156,9 @@ class PageCache {
   void MoveTo(PageTable& table, PrefixNode* node);
   void DisownTail(const PageTable& table);
   void GiveUp();
+  bool Evict();
+  void Shrink();
 
-  void Evict();
   PageId TakePage();
   void SharePage(PageTable& table, PageId page);
   void DropPage(PageTable& table, PageId& page);

@@ -3,38 +3,71 @@
 #include "quire/base/byte_size.h"
 #include "quire/base/check.h"
 
-// Invariants: a page is on `free_` exactly when its count in `refs_` is zero, and it is there once.
+// Invariants:
+// - A page that was ever allocated is used, warm or cold, and its count in `refs_` is zero exactly when it is
+//   warm or cold.
+// - There are warm pages only while used and warm ones are no more than the size.
+// - A byte of the arena has memory only where it lies in, or shares a page of the system with, a page that is
+//   used or warm.
 
 namespace quire {
 
-Result<PagePool> PagePool::Create(size_t pool_bytes, size_t page_bytes) {
-  QUIRE_CHECK(page_bytes > 0);
-  const size_t pages = pool_bytes / page_bytes;
+Result<int64_t> PagePool::PagesIn(size_t pool_bytes) const {
+  const size_t pages = pool_bytes / page_bytes_;
   if (pages == 0) {
     return Fail(ErrorCode::kInvalidArgument,
                 "KV memory of {} cannot hold a single page of {}; give more with --kv-memory",
-                FormatByteSize(pool_bytes), FormatByteSize(page_bytes));
+                FormatByteSize(pool_bytes), FormatByteSize(page_bytes_));
   }
   if (pages >= kNoPage) {
     return Fail(ErrorCode::kInvalidArgument,
                 "KV memory of {} would be {} pages of {}, more than the {} a pool can number; give less with "
                 "--kv-memory",
-                FormatByteSize(pool_bytes), pages, FormatByteSize(page_bytes), kNoPage - 1);
+                FormatByteSize(pool_bytes), pages, FormatByteSize(page_bytes_), kNoPage - 1);
   }
+  return static_cast<int64_t>(pages);
+}
+
+Result<PagePool> PagePool::Create(size_t pool_bytes, size_t page_bytes, size_t most_bytes) {
+  QUIRE_CHECK(page_bytes > 0);
   PagePool pool;
-  QUIRE_ASSIGN(pool.arena_, AlignedBuffer::Allocate(pages * page_bytes));
   pool.page_bytes_ = page_bytes;
-  pool.refs_.assign(pages, 0);
-  pool.free_.resize(pages);
-  for (size_t i = 0; i < pages; ++i) pool.free_[i] = static_cast<PageId>(pages - 1 - i);
+  QUIRE_ASSIGN(pool.pages_, pool.PagesIn(pool_bytes));
+  const size_t most = std::min<size_t>(std::max(pool_bytes, most_bytes) / page_bytes, kNoPage - 1);
+  QUIRE_ASSIGN(pool.arena_, AlignedBuffer::Allocate(most * page_bytes));
   return pool;
 }
 
-std::optional<PageId> PagePool::Allocate() {
-  if (free_.empty()) return std::nullopt;
-  const PageId page = free_.back();
-  free_.pop_back();
+Status PagePool::Resize(size_t pool_bytes) {
+  QUIRE_ASSIGN(const int64_t pages, PagesIn(pool_bytes));
+  if (pages > most_pages()) {
+    return Fail(ErrorCode::kInvalidArgument, "KV memory of {} is more than the {} that there may be here",
+                FormatByteSize(pool_bytes), FormatByteSize(arena_.bytes()));
+  }
+  pages_ = pages;
+  while (!warm_.empty() && committed_pages() > pages_) {
+    GiveBack(warm_.front());
+    warm_.pop_front();
+  }
+  return {};
+}
+
+PageId PagePool::Allocate() {
+  PageId page = static_cast<PageId>(refs_.size());
+  if (!warm_.empty()) {
+    page = warm_.back();
+    warm_.pop_back();
+  } else if (!cold_.empty()) {
+    page = cold_.back();
+    cold_.pop_back();
+  } else {
+    QUIRE_CHECK(page < most_pages());
+    refs_.push_back(0);
+    has_memory_.push_back(false);
+  }
   refs_[page] = 1;
+  has_memory_[page] = true;
+  ++used_pages_;
   return page;
 }
 
@@ -45,7 +78,26 @@ void PagePool::AddRef(PageId page) {
 
 void PagePool::Release(PageId page) {
   QUIRE_CHECK(page < refs_.size() && refs_[page] > 0);
-  if (--refs_[page] == 0) free_.push_back(page);
+  if (--refs_[page] > 0) return;
+  --used_pages_;
+  if (committed_pages() < pages_) {
+    warm_.push_back(page);
+  } else {
+    GiveBack(page);
+  }
+}
+
+bool PagePool::IsCold(int64_t page) const { return page >= std::ssize(has_memory_) || !has_memory_[page]; }
+
+// Also what the page shares pages of the system with, where that is cold already.
+void PagePool::GiveBack(PageId page) {
+  has_memory_[page] = false;
+  cold_.push_back(page);
+  const auto beside = static_cast<int64_t>((SystemPageBytes() + page_bytes_ - 1) / page_bytes_);
+  int64_t first = page, end = first + 1;
+  while (first > 0 && page - first < beside && IsCold(first - 1)) --first;
+  while (end < most_pages() && end - page <= beside && IsCold(end)) ++end;
+  arena_.GiveBack(first * page_bytes_, end * page_bytes_);
 }
 
 }  // namespace quire

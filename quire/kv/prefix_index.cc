@@ -34,8 +34,8 @@ bool ByTokens::operator()(const PrefixNode* a, const PrefixNode* b) const {
 bool ByTokens::operator()(const PrefixNode* a, std::span<const Token> b) const { return Less(a->tokens, b); }
 bool ByTokens::operator()(std::span<const Token> a, const PrefixNode* b) const { return Less(a, b->tokens); }
 
-PrefixIndex::PrefixIndex(int64_t pages, std::vector<int64_t> windows, int page_tokens)
-    : windows_(std::move(windows)), page_tokens_(page_tokens), facts_(pages) {}
+PrefixIndex::PrefixIndex(std::vector<int64_t> windows, int page_tokens)
+    : windows_(std::move(windows)), page_tokens_(page_tokens) {}
 
 // -- The tree -----------------------------------------------------------------------------------------------
 
@@ -133,6 +133,11 @@ int64_t PrefixIndex::bytes() const {
 }
 
 // -- Pages --------------------------------------------------------------------------------------------------
+
+void PrefixIndex::Forget(PageId page) {
+  if (page >= facts_.size()) facts_.resize(size_t{page} + 1);
+  facts_[page] = {};
+}
 
 void PrefixIndex::Attach(PrefixNode& node, size_t group, PageId page) {
   QUIRE_CHECK(node.state[group] == kNoPage && !Holds(page));

@@ -58,8 +58,8 @@ struct PrefixNode {
 
 class PrefixIndex {
  public:
-  // For pages [0, pages) of a layout whose groups have these windows (0: full attention).
-  PrefixIndex(int64_t pages, std::vector<int64_t> windows, int page_tokens);
+  // For pages of a layout whose groups have these windows (0: full attention).
+  PrefixIndex(std::vector<int64_t> windows, int page_tokens);
   struct Step {
     PrefixNode* node = nullptr;
     int64_t tokens = 0;  // of the node's that agree; fewer than a page only at the end of a path
@@ -72,7 +72,7 @@ class PrefixIndex {
   // The child of `parent` whose tokens are `tokens` or begin with them; a new one, without state, when there
   // is none. A leaf that is the beginning of a new child goes; its pages are appended to `dropped`.
   PrefixNode& Put(PrefixNode& parent, std::span<const Token> tokens, std::vector<PageId>& dropped);
-  // REQUIRES: the node has no page for the group, and the page is in no node.
+  // REQUIRES: the node has no page for the group; the page began a life, and is in no node.
   void Attach(PrefixNode& node, size_t group, PageId page);
 
   // A table ends at the node from now on, or no longer. A node that is held, or is above one, stays.
@@ -90,6 +90,8 @@ class PrefixIndex {
   int64_t pinned_pages() const { return pinned_pages_; }
   int64_t held_back_pages() const { return held_back_pages_; }
 
+  // A page begins a new life. Of one that never began any nothing else may be asked.
+  void Forget(PageId page);
   bool Holds(PageId page) const { return facts_[page].node != nullptr; }
   // The name of the state that the node's tokens leave behind.
   const PageKey& KeyOf(PrefixNode& node) const;
@@ -103,8 +105,6 @@ class PrefixIndex {
   // a page until Forget; it need not be in the index yet.
   void Expect(PageId page);
   bool expected(PageId page) const { return facts_[page].expected; }
-  // A page begins a new life.
-  void Forget(PageId page) { facts_[page] = {}; }
 
   // From now on `leaves` is called for every page of a whole page of tokens that the index is about to give
   // up, while its bytes are still there, with the name under which a tier keeps it.

@@ -22,6 +22,7 @@ class PrefixIndexTest : public testing::Test {
     PrefixNode& node = index_.Put(parent, tokens, dropped_);
     for (size_t g = 0; g < state.size(); ++g) {
       if (state[g] == kNoPage) continue;
+      index_.Forget(state[g]);
       index_.Attach(node, g, state[g]);
       index_.SetIdle(state[g], true);
     }
@@ -34,8 +35,7 @@ class PrefixIndexTest : public testing::Test {
     return dropped;
   }
 
-  PrefixIndex index_{
-      100, {0, 8}, 4};  // pages of four tokens, a group of full attention and one with a window
+  PrefixIndex index_{{0, 8}, 4};  // pages of four tokens, a group of full attention and one with a window
   std::vector<PageId> dropped_;
 };
 
@@ -157,11 +157,12 @@ TEST_F(PrefixIndexTest, DisownTakesTheSubtreeOfAFullPageAndAWindowPageAlone) {
 }
 
 TEST_F(PrefixIndexTest, AModelOfWindowsAloneLeavesNoEmptyNodes) {
-  PrefixIndex index(10, {8}, 4);
+  PrefixIndex index({8}, 4);
   PrefixNode* node = index.MakeRoot("");
   std::vector<PageId> dropped;
   for (PageId page = 0; page < 6; ++page) {
     node = &index.Put(*node, Tokens(4, static_cast<Token>(page)), dropped);
+    index.Forget(page);
     index.Attach(*node, 0, page);
     index.SetIdle(page, true);
   }
@@ -174,11 +175,12 @@ TEST_F(PrefixIndexTest, AModelOfWindowsAloneLeavesNoEmptyNodes) {
 
 // A deep path does not need a deep stack.
 TEST_F(PrefixIndexTest, DepthIsNoDanger) {
-  PrefixIndex index(200'000, {0}, 4);
+  PrefixIndex index({0}, 4);
   std::vector<PageId> dropped;
   PrefixNode* node = index.MakeRoot("");
   for (PageId page = 0; page < 200'000; ++page) {
     node = &index.Put(*node, Tokens(4, 1), dropped);
+    index.Forget(page);
     index.Attach(*node, 0, page);
     index.SetIdle(page, true);
   }
@@ -191,7 +193,7 @@ TEST_F(PrefixIndexTest, DepthIsNoDanger) {
 // Random sequences against a plain list of all that was put.
 TEST_F(PrefixIndexTest, AgreesWithAPlainSearch) {
   std::mt19937 random(5);
-  PrefixIndex index(10'000, {0}, 4);
+  PrefixIndex index({0}, 4);
   std::vector<PageId> dropped;
   std::vector<Tokens> known;
   PageId next = 0;
@@ -215,7 +217,9 @@ TEST_F(PrefixIndexTest, AgreesWithAPlainSearch) {
     for (size_t at = 0; at < tokens.size(); at += 4) {
       const size_t count = std::min<size_t>(4, tokens.size() - at);
       node = &index.Put(*node, std::span(tokens).subspan(at, count), dropped);
-      if (node->state[0] == kNoPage) index.Attach(*node, 0, next++);
+      if (node->state[0] != kNoPage) continue;
+      index.Forget(next);
+      index.Attach(*node, 0, next++);
     }
     known.push_back(std::move(tokens));
   }

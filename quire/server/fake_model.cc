@@ -177,8 +177,11 @@ FakeSample Speak(const Request& request, int index, int64_t max_tokens) {
 }
 
 class FakeEngine final : public Engine {
+  static constexpr int64_t kPageBytes = 1024;
+
  public:
-  explicit FakeEngine(const FakeOptions& fake) : fake_(fake), metrics_("fake", fake.context) {
+  explicit FakeEngine(const FakeOptions& fake)
+      : fake_(fake), metrics_("fake", fake.context), kv_bytes_(fake.max_queue * kPageBytes) {
     options_.max_context = fake.context;
     options_.max_queue = fake.max_queue;
   }
@@ -263,30 +266,22 @@ class FakeEngine final : public Engine {
   const EngineOptions& options() const override { return options_; }
   EngineMetrics& metrics() override { return metrics_; }
   KvUsage kv_usage() const override { return {}; }
-  // A page for every request.
   bool AskMemory(std::function<void(const MemoryReport&)> answer) override {
     std::lock_guard lock(mutex_);
     if (stopping_) return false;
-    MemoryReport report;
-    report.page_bytes = 1024;
-    report.page_tokens = fake_.context;
-    report.resident_bytes = 2 << 20;
-    for (const auto& [id, live] : live_) {
-      RequestMemory& memory = report.requests.emplace_back();
-      memory.id = live->id;
-      memory.tenant = live->tenant;
-      memory.running = true;
-      memory.sequences = static_cast<int>(live->samples.size());
-      memory.prompt_tokens = live->prompt_tokens;
-      for (const FakeSample& sample : live->samples)
-        memory.output_tokens += static_cast<int64_t>(sample.next);
-      memory.own_bytes = report.page_bytes;
-      report.kv.used += report.page_bytes;
+    answer(Report());
+    return true;
+  }
+  bool ResizeKv(int64_t kv_bytes, std::function<void(const Result<MemoryReport>&)> answer) override {
+    std::lock_guard lock(mutex_);
+    if (stopping_) return false;
+    if (kv_bytes < kPageBytes) {
+      answer(Fail(ErrorCode::kInvalidArgument, "KV memory of {} B holds no sequence; give at least {} B",
+                  kv_bytes, kPageBytes));
+    } else {
+      kv_bytes_ = kv_bytes;
+      answer(Report());
     }
-    report.kv.total = fake_.max_queue * report.page_bytes;
-    report.kv.free = report.kv.total - report.kv.used;
-    report.kv.filled = report.kv.used;
-    answer(report);
     return true;
   }
 
@@ -312,6 +307,32 @@ class FakeEngine final : public Engine {
   bool Keep(std::string, std::vector<Token>) override { return true; }
 
  private:
+  // A page for every request.
+  MemoryReport Report() const {
+    MemoryReport report;
+    report.page_bytes = kPageBytes;
+    report.page_tokens = fake_.context;
+    report.resident_bytes = 2 << 20;
+    for (const auto& [id, live] : live_) {
+      RequestMemory& memory = report.requests.emplace_back();
+      memory.id = live->id;
+      memory.tenant = live->tenant;
+      memory.running = true;
+      memory.sequences = static_cast<int>(live->samples.size());
+      memory.prompt_tokens = live->prompt_tokens;
+      for (const FakeSample& sample : live->samples)
+        memory.output_tokens += static_cast<int64_t>(sample.next);
+      memory.own_bytes = kPageBytes;
+      report.kv.used += kPageBytes;
+    }
+    report.kv.limit = kv_bytes_;
+    report.kv.total = std::max(kv_bytes_, report.kv.used);
+    report.kv.committed = report.kv.used;
+    report.kv.free = report.kv.total - report.kv.used;
+    report.kv.filled = report.kv.used;
+    return report;
+  }
+
   // False when the request is finished.
   bool Advance(FakeRequest& live) {
     if (live.prompt_logprobs) live.sink->OnPromptLogprobs(*std::exchange(live.prompt_logprobs, std::nullopt));
@@ -355,6 +376,7 @@ class FakeEngine final : public Engine {
   std::map<RequestId, std::shared_ptr<FakeRequest>> live_;
   std::map<std::string, std::string> pins_;  // whose, by name
   RequestId last_id_ = 0;
+  int64_t kv_bytes_;
   bool stopping_ = false;
   std::thread thread_;
 };

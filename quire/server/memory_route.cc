@@ -1,11 +1,14 @@
 #include "quire/server/memory_route.h"
 
+#include <limits>
 #include <map>
 #include <nlohmann/json.hpp>
 #include <utility>
 
+#include "quire/base/byte_size.h"
 #include "quire/server/api_error.h"
 #include "quire/server/json_body.h"
+#include "quire/server/json_fields.h"
 
 namespace quire {
 
@@ -68,6 +71,38 @@ ordered_json PlaceJson(const TierUsage& place) {
           {"read_bytes_per_second", place.read_time.BytesPerSecond()}};
 }
 
+// A number of bytes, or a size as people write it. A share would be of what is free now, and so no size.
+ApiResult<int64_t> ReadKvBytes(std::string_view text) {
+  const auto body = ParseJsonBody(text);
+  if (!body) return std::unexpected(body.error());
+  JsonFields fields(*body);
+  std::optional<int64_t> bytes;
+  const ordered_json* const given = fields.Find("kv_bytes");
+  if (given == nullptr) {
+    fields.Reject("kv_bytes", "is missing; give a size, as \"2GiB\" or in bytes");
+  } else if (!given->is_string()) {
+    bytes = fields.Integer("kv_bytes", 1, std::numeric_limits<int64_t>::max());
+  } else if (const auto size = ParseByteSize(given->get<std::string>(), 0); size && *size > 0) {
+    bytes = static_cast<int64_t>(*size);
+  } else {
+    fields.Reject("kv_bytes", "is no size; give one as \"2GiB\", or in bytes");
+  }
+  if (fields.error()) return std::unexpected(*fields.error());
+  return *bytes;
+}
+
+HttpResponse JsonResponse(const ordered_json& json) { return {.body = DumpJson(json), .headers = {}}; }
+
+HttpResponse ShuttingDown() {
+  return ErrorResponse(ErrorWithStatus(503, "the server is shutting down", "draining"));
+}
+
+// From the engine's thread.
+void PostResponse(const std::shared_ptr<HttpExchange>& exchange, HttpResponse response) {
+  exchange->Post(
+      [exchange, response = std::move(response)]() mutable { exchange->Respond(std::move(response)); });
+}
+
 }  // namespace
 
 ordered_json MemoryJson(const MemoryReport& report) {
@@ -81,7 +116,9 @@ ordered_json MemoryJson(const MemoryReport& report) {
                          {"kv",
                           {{"page_tokens", report.page_tokens},
                            {"page_bytes", report.page_bytes},
+                           {"limit_bytes", kv.limit},
                            {"total_bytes", kv.total},
+                           {"committed_bytes", kv.committed},
                            {"free_bytes", kv.free},
                            {"cached_bytes", kv.cached},
                            {"used_bytes", kv.used},
@@ -100,13 +137,20 @@ ordered_json MemoryJson(const MemoryReport& report) {
 }
 
 void AnswerMemory(const ServedModel& served, std::shared_ptr<HttpExchange> exchange) {
-  const bool asked = served.engine->AskMemory([exchange](const MemoryReport& report) {
-    exchange->Post([exchange, body = DumpJson(MemoryJson(report))]() mutable {
-      exchange->Respond({.body = std::move(body), .headers = {}});
-    });
+  const bool asked = served.engine->AskMemory(
+      [exchange](const MemoryReport& report) { PostResponse(exchange, JsonResponse(MemoryJson(report))); });
+  if (!asked) exchange->Respond(ShuttingDown());
+}
+
+void ResizeMemory(const ServedModel& served, const HttpRequest& request,
+                  std::shared_ptr<HttpExchange> exchange) {
+  const auto kv_bytes = ReadKvBytes(request.body);
+  if (!kv_bytes) return exchange->Respond(ErrorResponse(kv_bytes.error()));
+  const bool asked = served.engine->ResizeKv(*kv_bytes, [exchange](const Result<MemoryReport>& report) {
+    PostResponse(exchange, report ? JsonResponse(MemoryJson(*report))
+                                  : ErrorResponse(BadField("kv_bytes", report.error().message)));
   });
-  if (!asked)
-    exchange->Respond(ErrorResponse(ErrorWithStatus(503, "the server is shutting down", "draining")));
+  if (!asked) exchange->Respond(ShuttingDown());
 }
 
 }  // namespace quire

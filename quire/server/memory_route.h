@@ -1,4 +1,5 @@
-// GET /memory: where the memory of the server is, by state and by owner.
+// GET /memory: where the memory of the server is, by state and by owner. PUT /memory: how much of it is for
+// KV pages from now on.
 #ifndef QUIRE_SERVER_MEMORY_ROUTE_H_
 #define QUIRE_SERVER_MEMORY_ROUTE_H_
 
@@ -13,8 +14,10 @@ namespace quire {
 
 nlohmann::ordered_json MemoryJson(const MemoryReport& report);
 
-// Answers when the step that runs now is done.
+// Both answer when the step that runs now is done, with what the memory holds then.
 void AnswerMemory(const ServedModel& served, std::shared_ptr<HttpExchange> exchange);
+void ResizeMemory(const ServedModel& served, const HttpRequest& request,
+                  std::shared_ptr<HttpExchange> exchange);
 
 }  // namespace quire
 

@@ -146,6 +146,9 @@ void ApiServer::AddRoutes() {
   router_.Add("GET", "/memory", [this](const HttpRequest&, ExchangePtr exchange) {
     AnswerMemory(served_, std::move(exchange));
   });
+  router_.Add("PUT", "/memory", [this](const HttpRequest& request, ExchangePtr exchange) {
+    ResizeMemory(served_, request, std::move(exchange));
+  });
   for (const CallRoute& route : CallRoutes()) AddCall(route);
   sessions_.Add(router_);
   AddJson("/tokenize", Tokenize);
@@ -196,7 +199,7 @@ std::optional<ApiError> ApiServer::Problem(const HttpRequest& head) const {
   if (!ready_)
     return ErrorWithStatus(503, "the model is still being loaded; try again in a moment", "loading");
   if (draining_) return ErrorWithStatus(503, "the server is shutting down; use another one", "draining");
-  if (head.method == "POST" && !IsJson(head.Header("content-type"))) {
+  if ((head.method == "POST" || head.method == "PUT") && !IsJson(head.Header("content-type"))) {
     return ErrorWithStatus(415, "the body must be JSON; send 'Content-Type: application/json'",
                            "unsupported_media_type");
   }
@@ -252,7 +255,7 @@ HttpResponse ApiServer::OptionsResponse(const HttpRequest& head) const {
   const std::string allowed = router_.Allowed(head.path);
   if (!allowed.empty()) response.headers.emplace_back("Allow", allowed);
   if (IsPreflight(head)) {
-    response.headers.emplace_back("Access-Control-Allow-Methods", "GET, POST, DELETE, OPTIONS");
+    response.headers.emplace_back("Access-Control-Allow-Methods", "GET, POST, PUT, DELETE, OPTIONS");
     response.headers.emplace_back("Access-Control-Allow-Headers",
                                   head.Header("access-control-request-headers"));
     response.headers.emplace_back("Access-Control-Max-Age", "600");

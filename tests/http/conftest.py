@@ -59,6 +59,9 @@ class RunningServer:
     def post(self, path, body, **options):
         return requests.post(self.url + path, json=body, timeout=120, **options)
 
+    def put(self, path, body, **options):
+        return requests.put(self.url + path, json=body, timeout=60, **options)
+
     def complete(self, **body):
         response = self.post("/v1/completions", body)
         assert response.status_code == 200, response.text

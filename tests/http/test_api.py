@@ -87,6 +87,16 @@ def test_memory_tells_whose_it_is(server):
     assert busy["kv"]["used_bytes"] % busy["kv"]["page_bytes"] == 0
 
 
+def test_the_kv_memory_changes_while_serving(server):
+    before = server.get("/memory").json()["kv"]
+    size = before["limit_bytes"] // 2 // before["page_bytes"] * before["page_bytes"]
+    for given, limit in ((size, size), (str(size), size), (before["limit_bytes"], before["limit_bytes"])):
+        answer = server.put("/memory", {"kv_bytes": given})
+        assert answer.status_code == 200, answer.text
+        assert answer.json()["kv"]["limit_bytes"] == server.get("/memory").json()["kv"]["limit_bytes"] == limit
+    assert "PUT" in requests.options(server.url + "/memory").headers["Allow"]
+
+
 def test_beam_search(server):
     body = {"prompt": "Once upon a time", "n": 3, "use_beam_search": True, "max_tokens": 6, "ignore_eos": True, "logprobs": 0}
     choices = server.post("/v1/completions", body).json()["choices"]
