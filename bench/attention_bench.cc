@@ -58,11 +58,11 @@ Ratio RatioOf(std::vector<double> numerators, const std::vector<double>& denomin
 class Decode {
  public:
   Decode(ThreadPool& pool, const Shape& shape, DType type, int64_t sequences, int64_t depth, bool shared)
-      : layout_(std::vector<LayerKv>(LayersFor(shape, sequences * depth)), shape.kv_heads, shape.head_dim, type,
-                kPageTokens),
-        pages_(PagePool::Create((PagesFor(sequences, depth, shared)) * layout_.page_bytes(),
-                                layout_.page_bytes())
-                   .value()),
+      : layout_(std::vector<LayerKv>(LayersFor(shape, sequences * depth)), shape.kv_heads, shape.head_dim,
+                type, kPageTokens),
+        pages_(
+            PagePool::Create((PagesFor(sequences, depth, shared))*layout_.page_bytes(), layout_.page_bytes())
+                .value()),
         attention_(BestKernels(), pool, layout_, shape.heads, {.scale = 0.125f}, false),
         row_floats_(shape.heads * shape.head_dim),
         q_(RandomFloats(sequences * row_floats_, 3)),
@@ -81,7 +81,7 @@ class Decode {
 
   void Run() {
     for (int layer = 0; layer < layout_.layers(); ++layer) {
-      attention_.Run(layer, pages_, {q_.data(), row_floats_, out_.data(), row_floats_});
+      attention_.Run(layer, pages_.arena(), {q_.data(), row_floats_, out_.data(), row_floats_});
     }
   }
   double bytes_read() const { return static_cast<double>(attention_.BytesRead()); }
@@ -97,7 +97,7 @@ class Decode {
     return (shared ? 1 : sequences) * depth / kPageTokens + sequences;
   }
   PageId NewPage() {
-    const PageId page = pages_.Allocate().value();
+    const PageId page = pages_.Allocate();
     std::ranges::copy(RandomPage(), pages_.data(page));
     return page;
   }
@@ -173,6 +173,12 @@ void BenchShared(ThreadPool& pool) {
 }  // namespace
 }  // namespace quire
 
-int main(int argc, char** argv) { 
-  using namespace quire; ThreadPool pool(argc > 2 ? std::max(1, std::atoi(argv[2])) : 1);
-  const std::string_view what = argc > 1 ? argv[1] : ""; if (what == "types") BenchTypes(pool); else BenchShared(pool); }
+int main(int argc, char** argv) {
+  using namespace quire;
+  ThreadPool pool(argc > 2 ? std::max(1, std::atoi(argv[2])) : 1);
+  const std::string_view what = argc > 1 ? argv[1] : "";
+  if (what == "types")
+    BenchTypes(pool);
+  else
+    BenchShared(pool);
+}

@@ -14,6 +14,7 @@
 #include "quire/engine/beam_search.h"
 #include "quire/engine/runtime.h"
 #include "quire/kernels/kernels.h"
+#include "quire/kv/page_cache.h"
 #include "quire/model/transformer.h"
 
 namespace quire {
@@ -25,7 +26,7 @@ class CountingModel final : public LanguageModel {
   explicit CountingModel(LanguageModel& model) : model_(model) {}
   const ModelInfo& info() const override { return model_.info(); }
   const KvLayout& kv_layout() const override { return model_.kv_layout(); }
-  void Forward(const StepPlan& plan, const PagePool& pool, const LogitsSink& sink) override {
+  void Forward(const StepPlan& plan, const PageArena& kv, const LogitsSink& sink) override {
     std::unordered_set<PageId> distinct;
     for (const SequenceStep& step : plan.sequences) {
       for (const auto& group : step.pages->groups) {
@@ -37,7 +38,7 @@ class CountingModel final : public LanguageModel {
       }
     }
     shared_ += static_cast<int64_t>(distinct.size());
-    model_.Forward(plan, pool, sink);
+    model_.Forward(plan, kv, sink);
   }
   // Of the pages that would be needed without sharing, since the last call.
   double TakeSavedShare() {
@@ -78,8 +79,9 @@ Status Measure(const Runtime& runtime, const std::vector<std::vector<Token>>& pr
   CountingModel model(*runtime.model);
   const KvLayout& layout = model.kv_layout();
   QUIRE_ASSIGN(PagePool pages, PagePool::Create(size_t{1} << 30, layout.page_bytes()));
-  QUIRE_ASSIGN(const auto engine, Engine::Create(model, runtime.tokenizer.get(),
-                                                 PageCache(layout, std::move(pages)), *runtime.pool, {}));
+  QUIRE_ASSIGN(const auto engine,
+               Engine::Create(model, runtime.tokenizer.get(),
+                              std::make_unique<PageCache>(layout, std::move(pages)), *runtime.pool, {}));
   for (const std::vector<Token>& prompt : prompts) {
     Request request{.id = "bench", .prompt = prompt, .sampling = {}, .tenant = {}, .cache_salt = {}};
     request.sampling.seed = 1;

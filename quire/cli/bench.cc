@@ -35,11 +35,8 @@ class BenchVerb final : public Verb {
     flags.Add({"-n,--output-tokens", &outputs_, "N,...", "decode so many tokens; 0: none", count});
     flags.Add({"-b,--batch", &batches_, "N,...", "sequences that decode together", {.min = 1, .max = 65536}});
     flags.Add({"-d,--depth", &depths_, "N,...", "tokens that each sequence has before (random KV)", count});
-    flags.Add({"--shared-tokens",
-               &shared_tokens_,
-               "N",
-               "of the depth, so many that a batch has on the same pages",
-               count});
+    flags.Add({"--shared-tokens", &shared_tokens_, "N",
+               "of the depth, so many that a batch has on the same pages", count});
     flags.Add({"-r,--repetitions", &repetitions_, "N", "of every measurement", {.min = 1, .max = 1000}});
     flags.Add({"--threads",
                &threads_,
@@ -47,6 +44,7 @@ class BenchVerb final : public Verb {
                "compute threads; default: usable processors",
                {.min = 0, .max = 1024}});
     AddKvType(flags, &kv_type_, KvTypeNames());
+    AddKvLayout(flags, &kv_layout_);
     flags.Add({"--page-tokens",
                &page_tokens_,
                "N",
@@ -73,7 +71,8 @@ class BenchVerb final : public Verb {
     const TimePoint start = Clock::System().Now();
     QUIRE_ASSIGN(const auto model, Load(std::move(files), pool));
     load_s_ = Seconds(Clock::System().Now() - start);
-    QUIRE_ASSIGN(ForwardBench bench, ForwardBench::Create(*model, cases, step_tokens_));
+    QUIRE_ASSIGN(ForwardBench bench,
+                 ForwardBench::Create(*model, cases, step_tokens_, kv_layout_ == "contiguous"));
     const std::vector<BenchResult> results = Measure(bench, cases);
     if (json_ != "-") QUIRE_TRY(WriteOut(Table(*model, pool, results)));
     if (!json_.empty()) QUIRE_TRY(WriteJson(*model, pool, results));
@@ -158,6 +157,7 @@ class BenchVerb final : public Verb {
                    const std::vector<BenchResult>& results) const {
     nlohmann::ordered_json json = BenchReport("", model.info().name, pool,
                                               {{"kv_type", kv_type_},
+                                               {"kv_layout", kv_layout_},
                                                {"exact", exact_},
                                                {"page_tokens", page_tokens_},
                                                {"max_step_tokens", step_tokens_},
@@ -183,7 +183,7 @@ class BenchVerb final : public Verb {
     return WriteJsonTo(json_, json);
   }
 
-  std::string model_, kv_type_ = "f16", json_, svg_;
+  std::string model_, kv_type_ = "f16", kv_layout_ = "paged", json_, svg_;
   double load_s_ = 0;
   std::vector<int64_t> prompts_{512}, outputs_{128}, batches_{1, 4, 16}, depths_{0};
   int repetitions_ = 3, threads_ = 0, page_tokens_ = 16;

@@ -13,6 +13,7 @@
 #include "quire/cli/runtime_flags.h"
 #include "quire/cli/text_table.h"
 #include "quire/cli/verb.h"
+#include "quire/engine/memory_report.h"
 #include "quire/kernels/kernels.h"
 #include "quire/server/memory_route.h"
 #include "quire/sim/replay.h"
@@ -31,6 +32,17 @@ double Share(int64_t part, int64_t whole) {
 
 ordered_json QuantilesJson(const Quantiles& q) {
   return {{"mean", q.mean}, {"p50", q.p50}, {"p90", q.p90}, {"p99", q.p99}, {"max", q.max}};
+}
+
+// How many steps spent so much of their time on main memory, at most.
+ordered_json CommitSharesJson(const Runtime& runtime) {
+  const Histogram& shares = runtime.engine->metrics().commit_share;
+  ordered_json json = ordered_json::array();
+  for (size_t i = 0; i <= shares.bounds().size(); ++i) {
+    json.push_back(
+        {{"share", i < shares.bounds().size() ? shares.bounds()[i] : 1}, {"steps", shares.bucket(i)}});
+  }
+  return json;
 }
 
 const char* EndName(TurnEnd end) {
@@ -89,7 +101,9 @@ class BenchReplayVerb final : public Verb {
     };
     const Workload workload = MakeWorkload(trace, load_);
     ProgressBar bar("replaying");
+    const int64_t resident_before = ResidentBytes();
     const auto progress = [&](int64_t done, int64_t all) {
+      resident_bytes_ = std::max(resident_bytes_, ResidentBytes() - resident_before);
       bar.Set(Share(done, all), fmt::format("{} of {} turns", done, all));
     };
     ReplayOptions options{.users = static_cast<int>(users_), .progress = progress};
@@ -123,10 +137,12 @@ class BenchReplayVerb final : public Verb {
     QUIRE_ASSIGN(const StepPrices prices, ParseStepPrices(prices_));
     ManualClock clock;
     TimedModel model(*runtime.model, prices, clock);
-    const KvLayout& layout = model.kv_layout();
-    QUIRE_ASSIGN(PagePool pool, PagePool::Create(runtime.engine->kv_usage().total, layout.page_bytes()));
-    QUIRE_ASSIGN(const auto engine, Engine::Create(model, nullptr, PageCache(layout, std::move(pool)),
-                                                   *runtime.pool, runtime.engine->options(), clock));
+    const EngineOptions& like = runtime.engine->options();
+    QUIRE_ASSIGN(auto cache,
+                 MakeKvCache(model.kv_layout(), runtime_.options.kv_layout, runtime.engine->kv_usage().limit,
+                             like.max_context, like.max_sequences));
+    QUIRE_ASSIGN(const auto engine,
+                 Engine::Create(model, nullptr, std::move(cache), *runtime.pool, like, clock));
     options.clock = &clock;
     ReplayResult result = Replay(*engine, workload, options);
     AskMemory(*engine, [] {});
@@ -135,9 +151,10 @@ class BenchReplayVerb final : public Verb {
   }
 
   std::string Table(const Runtime& runtime, const Workload& workload, const ReplaySummary& summary) const {
-    std::string text = fmt::format("{}, {} kernels, {} threads, scheduling {}, prefix caching {}\n",
-                                   runtime.model->info().name, BestKernels().name, runtime.pool->threads(),
-                                   runtime_.options.engine.scheduling, runtime_.prefix_caching);
+    std::string text =
+        fmt::format("{}, {} kernels, {} threads, scheduling {}, prefix caching {}\n",
+                    runtime.model->info().name, BestKernels().name, runtime.pool->threads(),
+                    runtime_.options.engine.scheduling, runtime_.CachesPrefixes() ? "on" : "off");
     text += fmt::format(
         "{} turns done, {} left by their clients, {} failed; {} conversations cut to the context\n",
         summary.done, summary.left, summary.failed, workload.cut);
@@ -186,7 +203,9 @@ class BenchReplayVerb final : public Verb {
                                     {{"scheduling", engine.scheduling},
                                      {"retention", engine.retention},
                                      {"simulated", prices_},
-                                     {"prefix_caching", runtime_.prefix_caching == "on"},
+                                     {"prefix_caching", runtime_.CachesPrefixes()},
+                                     {"kv_layout", runtime_.options.kv_layout},
+                                     {"admission", runtime_.Admission()},
                                      {"kv_bytes", runtime.engine->kv_usage().total},
                                      {"trace", trace_},
                                      {"length_scale", load_.length_scale},
@@ -209,6 +228,8 @@ class BenchReplayVerb final : public Verb {
                  {"conversation_seconds", QuantilesJson(summary.job_s)},
                  {"kv_bytes_used_at_end", memory_.kv.used},
                  {"preemptions", preemptions_},
+                 {"kv_resident_bytes", resident_bytes_},
+                 {"commit_shares", CommitSharesJson(runtime)},
                  {"memory", MemoryJson(memory_)}});
     for (const TurnRecord& turn : result.turns) {
       json["results"].push_back({{"conversation", turn.conversation},
@@ -232,6 +253,7 @@ class BenchReplayVerb final : public Verb {
   std::string trace_, prices_, json_, svg_;
   std::optional<uint64_t> seed_ = 1;
   int64_t requests_ = 100, users_ = 0;
+  int64_t resident_bytes_ = 0;  // at the ends of turns, beyond those before the first, at most
 };
 
 }  // namespace

@@ -31,9 +31,9 @@ Spread SpreadOf(std::vector<double> values) {
 }
 
 Result<ForwardBench> ForwardBench::Create(LanguageModel& model, const std::vector<BenchCase>& cases,
-                                          int64_t step_tokens) {
+                                          int64_t step_tokens, bool contiguous) {
   const KvLayout& layout = model.kv_layout();
-  int64_t pages = 1;
+  int64_t pages = 1, longest = 0, sequences = 0;
   for (const BenchCase& what : cases) {
     if (what.longest() > model.info().context_length) {
       return Fail(ErrorCode::kInvalidArgument,
@@ -41,6 +41,8 @@ Result<ForwardBench> ForwardBench::Create(LanguageModel& model, const std::vecto
                   what.longest(), model.info().context_length);
     }
     pages = std::max(pages, what.batch * layout.PagesFor(what.longest(), step_tokens));
+    longest = std::max(longest, what.longest());
+    sequences = std::max(sequences, what.batch);
   }
   const uint64_t bytes = static_cast<uint64_t>(pages) * layout.page_bytes();
   if (bytes > AvailableMemoryBytes()) {
@@ -48,8 +50,10 @@ Result<ForwardBench> ForwardBench::Create(LanguageModel& model, const std::vecto
                 "the pages need {} and {} are free; measure smaller batches or depths", FormatByteSize(bytes),
                 FormatByteSize(AvailableMemoryBytes()));
   }
-  QUIRE_ASSIGN(PagePool pool, PagePool::Create(bytes, layout.page_bytes()));
-  ForwardBench bench(model, PageCache(layout, std::move(pool)), step_tokens);
+  // Contiguous, pages of the system come on top.
+  QUIRE_ASSIGN(auto cache, MakeKvCache(layout, contiguous ? "contiguous" : "paged",
+                                       contiguous ? 2 * bytes : bytes, longest, sequences + 1));
+  ForwardBench bench(model, std::move(cache), step_tokens);
   if (std::ranges::any_of(cases, &BenchCase::flushed)) {
     QUIRE_ASSIGN(bench.other_data_, AlignedBuffer::Allocate(BeyondCachesBytes()));
   }
@@ -77,7 +81,7 @@ std::vector<std::byte> RandomPage(const KvLayout& layout) {
 
 }  // namespace
 
-ForwardBench::ForwardBench(LanguageModel& model, PageCache cache, int64_t step_tokens)
+ForwardBench::ForwardBench(LanguageModel& model, std::unique_ptr<KvCache> cache, int64_t step_tokens)
     : model_(model),
       cache_(std::move(cache)),
       step_tokens_(step_tokens),
@@ -89,7 +93,7 @@ ForwardBench::ForwardBench(LanguageModel& model, PageCache cache, int64_t step_t
 }
 
 void ForwardBench::Reserve(PageTable& table, int64_t tokens) {
-  QUIRE_CHECK(cache_.Reserve(table, tokens) == Verdict::kGranted);
+  QUIRE_CHECK(cache_->Reserve(table, tokens) == Verdict::kGranted);
 }
 
 double ForwardBench::Prefill(std::vector<PageTable>& tables, int64_t tokens) {
@@ -97,12 +101,12 @@ double ForwardBench::Prefill(std::vector<PageTable>& tables, int64_t tokens) {
   for (PageTable& table : tables) {
     for (int64_t done = 0; done < tokens;) {
       const int64_t piece = std::min(step_tokens_, tokens - done), position = table.tokens;
-      cache_.TrimWindows(table, position);
+      cache_->TrimWindows(table, position);
       Reserve(table, piece);
       done += piece;
       const std::span<const Token> ids(tokens_.data(), static_cast<size_t>(piece));
       const LogitsWanted logits = done == tokens ? LogitsWanted::kLast : LogitsWanted::kNone;
-      model_.Forward({.sequences = {{ids, position, &table, logits}}}, cache_.pool(),
+      model_.Forward({.sequences = {{ids, position, &table, logits}}}, cache_->arena(),
                      [](std::span<LogitsRow>) {});
     }
   }
@@ -119,12 +123,12 @@ double ForwardBench::Decode(std::vector<PageTable>& tables, int64_t tokens, bool
     StepPlan plan;
     for (size_t i = 0; i < tables.size(); ++i) {
       const int64_t position = tables[i].tokens;
-      cache_.TrimWindows(tables[i], position);
+      cache_->TrimWindows(tables[i], position);
       Reserve(tables[i], 1);
       const size_t id = (static_cast<size_t>(step) * tables.size() + i) % tokens_.size();
       plan.sequences.push_back({{&tokens_[id], 1}, position, &tables[i], LogitsWanted::kLast});
     }
-    model_.Forward(plan, cache_.pool(), [](std::span<LogitsRow>) {});
+    model_.Forward(plan, cache_->arena(), [](std::span<LogitsRow>) {});
     seconds += Seconds(Clock::System().Now() - start);
   }
   return seconds;
@@ -134,13 +138,16 @@ PageTable ForwardBench::Fill(PageTable table, int64_t depth) {
   // In the pieces of a prompt, so that a window never holds more pages than it would there.
   for (int64_t done = table.tokens; done < depth;) {
     const int64_t piece = std::min(step_tokens_, depth - done);
-    cache_.TrimWindows(table, done);
+    cache_->TrimWindows(table, done);
     Reserve(table, piece);
     done += piece;
   }
   for (const std::vector<PageId>& group : table.groups) {
     for (const PageId page : group) {
-      if (page != kNoPage) std::ranges::copy(kv_page_, cache_.pool().data(page));
+      if (page == kNoPage) continue;
+      for (const TilePlace tile : cache_->layout().Tiles()) {
+        std::copy_n(&kv_page_[tile.offset], tile.bytes, cache_->arena().tile(page, tile));
+      }
     }
   }
   return table;
@@ -152,13 +159,13 @@ BenchResult ForwardBench::Run(const BenchCase& what, int repetitions, const std:
     std::vector<PageTable> tables;
     const int64_t page_tokens = model_.kv_layout().page_tokens();
     PageTable shared = Fill({}, std::min(what.shared_tokens, what.depth) / page_tokens * page_tokens);
-    for (int64_t s = 0; s < what.batch; ++s) tables.push_back(Fill(cache_.Fork(shared), what.depth));
-    cache_.Release(shared);
+    for (int64_t s = 0; s < what.batch; ++s) tables.push_back(Fill(cache_->Fork(shared), what.depth));
+    cache_->Release(shared);
     double seconds = 0;
     if (what.prompt_tokens > 0) seconds += Prefill(tables, what.prompt_tokens);
     if (what.output_tokens > 0) seconds += Decode(tables, what.output_tokens, what.flushed);
     result.tokens_per_second.push_back(static_cast<double>(what.tokens()) / seconds);
-    for (PageTable& table : tables) cache_.Release(table);
+    for (PageTable& table : tables) cache_->Release(table);
     done();
   }
   return result;

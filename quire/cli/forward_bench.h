@@ -6,12 +6,13 @@
 
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <string>
 #include <vector>
 
 #include "quire/base/aligned_buffer.h"
 #include "quire/base/result.h"
-#include "quire/kv/page_cache.h"
+#include "quire/kv/kv_cache.h"
 #include "quire/model/language_model.h"
 
 namespace quire {
@@ -46,16 +47,17 @@ Spread SpreadOf(std::vector<double> values);
 
 class ForwardBench {
  public:
-  // Makes pages for the largest of `cases`. `step_tokens` is the largest piece of a prompt. Errors:
+  // Makes pages for the largest of `cases`; `contiguous`: every sequence in one piece. `step_tokens` is the
+  // largest piece of a prompt. Errors:
   // kInvalidArgument for a case beyond the model's context, kResourceExhausted where memory lacks.
   static Result<ForwardBench> Create(LanguageModel& model, const std::vector<BenchCase>& cases,
-                                     int64_t step_tokens);
+                                     int64_t step_tokens, bool contiguous = false);
 
   // `done` is called after every repetition.
   BenchResult Run(const BenchCase& what, int repetitions, const std::function<void()>& done);
 
  private:
-  ForwardBench(LanguageModel& model, PageCache cache, int64_t step_tokens);
+  ForwardBench(LanguageModel& model, std::unique_ptr<KvCache> cache, int64_t step_tokens);
 
   // Computes `tokens` more tokens of every table: in pieces, or one by one. Returns the seconds it took.
   double Prefill(std::vector<PageTable>& tables, int64_t tokens);
@@ -66,7 +68,7 @@ class ForwardBench {
   void Reserve(PageTable& table, int64_t tokens);
 
   LanguageModel& model_;
-  PageCache cache_;
+  std::unique_ptr<KvCache> cache_;
   int64_t step_tokens_;
   std::vector<Token> tokens_;       // what is computed: any ids serve
   AlignedBuffer other_data_;        // more than the caches hold; empty while nothing is flushed

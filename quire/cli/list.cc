@@ -3,6 +3,7 @@
 
 #include "quire/cli/generate.h"
 #include "quire/cli/verb.h"
+#include "quire/policies/admission.h"
 #include "quire/policies/retention.h"
 #include "quire/policies/scheduling.h"
 
@@ -29,6 +30,8 @@ class ListVerb final : public Verb {
   Result<int> Run() override {
     std::string text = "--scheduling: who runs first, and who gives way\n";
     for (const SchedulingRow* row : SchedulingTable()) text += Entry(*row);
+    text += "--admission: for how many tokens there must be room before a sequence runs\n";
+    for (const AdmissionRow* row : AdmissionTable()) text += Entry(*row);
     text += "--retention: what is pinned while a session waits for a tool\n";
     for (const RetentionRow* row : RetentionTable()) text += Entry(*row);
     QUIRE_TRY(WriteOut(text));

@@ -13,6 +13,7 @@
 #include "quire/cli/progress.h"
 #include "quire/cli/user_folders.h"
 #include "quire/kernels/kv_codec.h"
+#include "quire/policies/admission.h"
 #include "quire/policies/retention.h"
 #include "quire/policies/scheduling.h"
 #include "quire/tiers/page_codec.h"
@@ -22,6 +23,14 @@ namespace quire {
 void AddKvType(Flags& flags, std::string* type, std::vector<std::string> types) {
   const std::string help = fmt::format("of KV pages: {}", fmt::join(types, ", "));
   flags.Add({"--kv-type", type, "TYPE", help, {.choices = std::move(types)}});
+}
+
+void AddKvLayout(Flags& flags, std::string* layout) {
+  flags.Add({"--kv-layout",
+             layout,
+             "paged|contiguous",
+             "pages that are shared, or every sequence in one piece",
+             {.choices = {"paged", "contiguous"}}});
 }
 
 void RuntimeFlags::AddModel(Flags& flags) {
@@ -81,7 +90,7 @@ void RuntimeFlags::AddEngine(Flags& flags) {
              &prefix_caching,
              "on|off",
              "compute what prompts begin alike with once, and keep it",
-             {.choices = {"on", "off"}}});
+             {.choices = {"auto", "on", "off"}}});
   std::vector<std::string> codecs;
   for (const PageCodecRow* row : PageCodecTable()) codecs.emplace_back(row->name);
   flags.Add({"--kv-compressed", &options.compressed.size, "SIZE",
@@ -89,6 +98,8 @@ void RuntimeFlags::AddEngine(Flags& flags) {
   const std::string help = fmt::format("how: {}; all but the first change answers", fmt::join(codecs, ", "));
   flags.Add(
       {"--kv-compressed-codec", &options.compressed.codec, "CODEC", help, {.choices = std::move(codecs)}});
+  AddKvLayout(flags, &options.kv_layout);
+  flags.Add({"--admission", &admission, "POLICY", "for how many tokens there must be room; see quire list"});
   flags.Add({"--kv-disk", &options.disk.folder, "FOLDER",
              "keep KV pages there too: conversations go on after a restart"});
   flags.Add({"--kv-disk-size", &options.disk.size, "SIZE", "of those pages at most, for each model"});
@@ -123,10 +134,10 @@ Status RuntimeFlags::Check() const {
     return Fail(ErrorCode::kInvalidArgument, "{} needs --prefix-caching on: pages are found by their prefix",
                 options.disk.folder.empty() ? "--kv-compressed" : "--kv-disk");
   }
-  const auto scheduling = MakeSchedulingPolicy(options.engine.scheduling);
-  if (!scheduling) return std::unexpected(scheduling.error());
-  const auto retention = MakeRetentionPolicy(options.engine.retention);
-  return retention ? Status() : std::unexpected(retention.error());
+  QUIRE_TRY(MakeSchedulingPolicy(options.engine.scheduling));
+  QUIRE_TRY(MakeAdmissionPolicy(Admission()));
+  QUIRE_TRY(MakeRetentionPolicy(options.engine.retention));
+  return {};
 }
 
 Result<std::unique_ptr<Runtime>> RuntimeFlags::Load() const {
@@ -134,7 +145,8 @@ Result<std::unique_ptr<Runtime>> RuntimeFlags::Load() const {
   QUIRE_ASSIGN(const std::string path, ResolveModel(model, ModelCacheFolder()));
   ProgressBar bar("loading " + model);
   RuntimeOptions loading = options;
-  loading.engine.prefix_caching = prefix_caching == "on";
+  loading.engine.prefix_caching = CachesPrefixes();
+  loading.engine.admission = Admission();
   loading.disk.log = [](std::string_view line) { fmt::print(stderr, "quire: {}\n", line); };
   loading.progress = [&bar](double share) { bar.Set(share); };
   auto runtime = LoadRuntime(path, loading);

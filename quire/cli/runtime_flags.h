@@ -15,10 +15,22 @@ namespace quire {
 // --kv-type, one of `types`.
 void AddKvType(Flags& flags, std::string* type, std::vector<std::string> types);
 
+// --kv-layout.
+void AddKvLayout(Flags& flags, std::string* layout);
+
 struct RuntimeFlags {
   std::string model;
   RuntimeOptions options;
-  std::string prefix_caching = "on";
+  std::string prefix_caching = "auto";
+  std::string admission = "auto";
+
+  // What auto means.
+  bool CachesPrefixes() const {
+    return prefix_caching == "on" || (prefix_caching == "auto" && options.kv_layout == "paged");
+  }
+  std::string Admission() const {
+    return admission != "auto" ? admission : options.kv_layout == "paged" ? "now" : "predicted";
+  }
 
   void AddModel(Flags& flags);
   // How it computes and how much it may take: for everybody.

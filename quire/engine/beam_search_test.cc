@@ -52,7 +52,7 @@ class BeamSearchTest : public testing::Test {
  protected:
   void Make(int64_t pages, HashModelOptions model = {}, EngineOptions options = {}) {
     model_ = std::make_unique<HashModel>(model);
-    model_->on_forward = [this](const StepPlan& plan, const PagePool&) { computed_ += plan.tokens(); };
+    model_->on_forward = [this](const StepPlan& plan, const PageArena&) { computed_ += plan.tokens(); };
     engine_ = Engine::Create(*model_, nullptr, model_->MakeCache(pages), pool_, options, clock_).value();
     computed_ = 0;
   }

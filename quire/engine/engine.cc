@@ -38,9 +38,10 @@ struct SequenceResult {
 
 class PagedEngine final : public Engine {
  public:
-  PagedEngine(LanguageModel& model, const Tokenizer* tokenizer, PageCache cache,
-              std::unique_ptr<PageTier> tier, std::unique_ptr<SchedulingPolicy> policy, ThreadPool& pool,
-              const EngineOptions& options, const RequestLimits& limits, const Clock& clock)
+  PagedEngine(LanguageModel& model, const Tokenizer* tokenizer, std::unique_ptr<KvCache> cache,
+              std::unique_ptr<PageTier> tier, std::unique_ptr<SchedulingPolicy> policy,
+              std::unique_ptr<AdmissionPolicy> admission, ThreadPool& pool, const EngineOptions& options,
+              const RequestLimits& limits, const Clock& clock)
       : model_(model),
         tokenizer_(tokenizer),
         pool_(pool),
@@ -49,9 +50,10 @@ class PagedEngine final : public Engine {
         clock_(clock),
         metrics_(model.info().name, limits.context),
         inbox_(options.max_queue),
-        scheduler_(std::move(cache), WakingUp(std::move(tier)), std::move(policy),
+        scheduler_(std::move(cache), WakingUp(std::move(tier)), std::move(policy), std::move(admission),
                    {.step_tokens = options.max_step_tokens,
                     .sequences = options.max_sequences,
+                    .context = limits.context,
                     .step_goal_s = Seconds(options.target_itl),
                     .prefix_caching = options.prefix_caching,
                     .pin_share = options.pin_share}),
@@ -132,6 +134,7 @@ class PagedEngine final : public Engine {
   void EndWhere(Predicate&& matches, FinishReason reason, const std::optional<Error>& error = std::nullopt);
   void FailStep(const PlannedStep& step, const char* what);
   void RecordFinish(const Sequence& sequence, FinishReason reason, int samples);
+  void ObserveCommits(const PlannedStep& step);
   void PublishUsage();
   MemoryReport Report() const { return ReportMemory(scheduler_, model_.info(), clock_.Now()); }
   Status Resize(int64_t kv_bytes);
@@ -155,6 +158,7 @@ class PagedEngine final : public Engine {
   Scheduler scheduler_;
   std::vector<Sampler> samplers_;  // one per thread of the pool
   std::vector<Sequence*> ended_;   // got their last event in this step
+  double commit_s_ = 0;            // of the cache, up to the last step
   bool stopped_ = false;
 
   mutable std::mutex shared_mutex_;  // of limits_ and usage_, which other threads read
@@ -235,6 +239,7 @@ bool PagedEngine::Step() {
       FailStep(step, "unknown exception");
     }
     Retire();
+    ObserveCommits(step);
   }
   PublishUsage();
   return had_mail || !step.sequences.empty();
@@ -242,8 +247,8 @@ bool PagedEngine::Step() {
 
 // A sequence of two tokens is one that generates.
 Status PagedEngine::Resize(int64_t kv_bytes) {
-  const PageCache& cache = scheduler_.cache();
-  const auto page_bytes = static_cast<int64_t>(cache.pool().page_bytes());
+  const KvCache& cache = scheduler_.cache();
+  const auto page_bytes = static_cast<int64_t>(cache.layout().page_bytes());
   const int64_t least = cache.PagesFor(2, options_.max_step_tokens) * page_bytes;
   if (kv_bytes < least) {
     return Fail(ErrorCode::kInvalidArgument, "KV memory of {} holds no sequence; give at least {}",
@@ -255,6 +260,14 @@ Status PagedEngine::Resize(int64_t kv_bytes) {
   const std::lock_guard lock(shared_mutex_);
   SizePool(limits_, cache, options_.max_step_tokens);
   return {};
+}
+
+void PagedEngine::ObserveCommits(const PlannedStep& step) {
+  const double commits_s = scheduler_.cache().Usage().commit_s;
+  const double in_step_s = commits_s - std::exchange(commit_s_, commits_s);
+  if (commits_s == 0) return;  // not counted
+  const double step_s = std::max(Seconds(clock_.Now() - step.start), in_step_s);
+  if (step_s > 0) metrics_.commit_share.Observe(in_step_s / step_s);
 }
 
 void PagedEngine::TakeArrivals(std::vector<std::shared_ptr<LiveRequest>> arrivals) {
@@ -300,7 +313,7 @@ std::vector<SequenceResult> PagedEngine::Forward(const PlannedStep& step) {
     if (step.plan.sequences[i].logits != LogitsWanted::kAll) continue;
     results[i].prompt_logprobs.resize(step.sequences[i]->scheduled);
   }
-  model_.Forward(step.plan, scheduler_.cache().pool(),
+  model_.Forward(step.plan, scheduler_.cache().arena(),
                  [&](std::span<LogitsRow> rows) { Sample(rows, step, results); });
   return results;
 }
@@ -502,9 +515,9 @@ void PagedEngine::RecordFinish(const Sequence& sequence, FinishReason reason, in
 void PagedEngine::PublishUsage() {
   const KvUsage usage = scheduler_.cache().Usage();
   metrics_.SetKvUsage(usage);
-  const PageCache& cache = scheduler_.cache();
+  const KvCache& cache = scheduler_.cache();
   metrics_.SetPins(cache.pins(),
-                   cache.index().pinned_pages() * static_cast<int64_t>(cache.pool().page_bytes()));
+                   cache.index_usage().pinned_pages * static_cast<int64_t>(cache.layout().page_bytes()));
   if (const PageArchive* archive = scheduler_.archive()) metrics_.SetTiers(*archive);
   metrics_.requests_running.Set(static_cast<double>(scheduler_.running().size()));
   metrics_.requests_waiting.Set(static_cast<double>(scheduler_.waiting().size()));
@@ -515,8 +528,9 @@ void PagedEngine::PublishUsage() {
 }  // namespace
 
 Result<std::unique_ptr<Engine>> Engine::Create(LanguageModel& model, const Tokenizer* tokenizer,
-                                               PageCache cache, ThreadPool& pool, EngineOptions options,
-                                               const Clock& clock, std::unique_ptr<PageTier> tier) {
+                                               std::unique_ptr<KvCache> cache, ThreadPool& pool,
+                                               EngineOptions options, const Clock& clock,
+                                               std::unique_ptr<PageTier> tier) {
   if (options.max_step_tokens < 1 || options.max_sequences < 1 || options.max_queue < 1) {
     return Fail(ErrorCode::kInvalidArgument,
                 "max_step_tokens ({}), max_sequences ({}) and max_queue ({}) must each be at least 1",
@@ -530,19 +544,21 @@ Result<std::unique_ptr<Engine>> Engine::Create(LanguageModel& model, const Token
   }
   if (options.max_context == 0) options.max_context = model_context;
   QUIRE_ASSIGN(auto policy, MakeSchedulingPolicy(options.scheduling));
+  QUIRE_ASSIGN(auto admission, MakeAdmissionPolicy(options.admission));
   QUIRE_ASSIGN(auto retention, MakeRetentionPolicy(options.retention));
   RequestLimits limits{.vocab_size = model.info().vocab_size,
                        .context = options.max_context,
                        .max_samples = static_cast<int>(std::min<int64_t>(kMaxSamples, options.max_sequences)),
                        .has_tokenizer = tokenizer != nullptr};
-  SizePool(limits, cache, options.max_step_tokens);
+  SizePool(limits, *cache, options.max_step_tokens);
   if (limits.pool_context < 2) {
     return Fail(ErrorCode::kInvalidArgument,
                 "KV memory of {} does not hold a sequence of two tokens; give more with --kv-memory",
                 FormatByteSize(limits.pool_bytes));
   }
-  auto engine = std::make_unique<PagedEngine>(model, tokenizer, std::move(cache), std::move(tier),
-                                              std::move(policy), pool, options, limits, clock);
+  auto engine =
+      std::make_unique<PagedEngine>(model, tokenizer, std::move(cache), std::move(tier), std::move(policy),
+                                    std::move(admission), pool, options, limits, clock);
   engine->SetRetention(std::move(retention));
   return engine;
 }

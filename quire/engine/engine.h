@@ -20,7 +20,7 @@
 #include "quire/engine/memory_report.h"
 #include "quire/engine/request.h"
 #include "quire/engine/token_sink.h"
-#include "quire/kv/page_cache.h"
+#include "quire/kv/kv_cache.h"
 #include "quire/model/language_model.h"
 #include "quire/text/tokenizer.h"
 #include "quire/tiers/page_tier.h"
@@ -41,6 +41,8 @@ struct EngineOptions {
   int64_t max_context = 0;
   // A scheduling policy with its parameters: "fcfs", "priority:age_s=30".
   std::string scheduling = "fcfs";
+  // An admission policy: for how many tokens there must be room before a sequence runs.
+  std::string admission = "now";
   // A retention policy with its parameters: what is pinned while a session waits for a tool.
   std::string retention = std::string(kDefaultRetention);
   // Of the KV memory that one owner may pin.
@@ -54,12 +56,12 @@ using RequestId = uint64_t;
 class Engine {
  public:
   // `tokenizer` may be null: then events carry ids without text and stop strings are refused. `tier` may be
-  // null: then what the cache has no room for is computed again.
+  // null: then what the cache has no room for is computed again; with one, the cache is a PageCache.
   // REQUIRES: model, tokenizer and pool outlive the engine.
   // Errors: kInvalidArgument for options that contradict each other.
   static Result<std::unique_ptr<Engine>> Create(LanguageModel& model, const Tokenizer* tokenizer,
-                                                PageCache cache, ThreadPool& pool, EngineOptions options,
-                                                const Clock& clock = Clock::System(),
+                                                std::unique_ptr<KvCache> cache, ThreadPool& pool,
+                                                EngineOptions options, const Clock& clock = Clock::System(),
                                                 std::unique_ptr<PageTier> tier = nullptr);
   virtual ~Engine() = default;  // stops
 

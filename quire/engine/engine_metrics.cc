@@ -12,6 +12,7 @@ constexpr double kTokenSeconds[] = {.01, .025, .05, .075, .1,  .15, .2, .3, .4, 
 constexpr double kRequestSeconds[] = {.3, .5, .8, 1,  1.5, 2,   2.5, 5,   10,   15,  20,
                                       30, 40, 50, 60, 120, 240, 480, 960, 1920, 7680};
 constexpr double kSamples[] = {1, 2, 5, 10, 20};
+constexpr double kShares[] = {.001, .0025, .005, .01, .025, .05, .1, .25, .5};
 constexpr double kStepTokens[] = {1, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384};
 
 // 1, 2, 5, 10, 20, 50 ... up to `max`.
@@ -69,7 +70,9 @@ EngineMetrics::EngineMetrics(const std::string& model_name, int64_t max_context)
       requests_running(registry.AddGauge("quire:num_requests_running", "Sequences that run.")),
       requests_waiting(registry.AddGauge("quire:num_requests_waiting", "Sequences that wait to run.")),
       kv_cache_usage(registry.AddGauge("quire:kv_cache_usage_perc", "Used share of the KV pages, 1 is all.")),
+      kv_bytes_limit(registry.AddGauge(kKvBytes, kKvBytesHelp, KvState("limit"))),
       kv_bytes_total(registry.AddGauge(kKvBytes, kKvBytesHelp, KvState("total"))),
+      kv_bytes_committed(registry.AddGauge(kKvBytes, kKvBytesHelp, KvState("committed"))),
       kv_bytes_free(registry.AddGauge(kKvBytes, kKvBytesHelp, KvState("free"))),
       kv_bytes_cached(registry.AddGauge(kKvBytes, kKvBytesHelp, KvState("cached"))),
       kv_bytes_used(registry.AddGauge(kKvBytes, kKvBytesHelp, KvState("used"))),
@@ -128,10 +131,15 @@ EngineMetrics::EngineMetrics(const std::string& model_name, int64_t max_context)
                                               "The parameter max_tokens, or what the context allowed.",
                                               LengthBuckets(max_context))),
       step_tokens(
-          registry.AddHistogram("quire:iteration_tokens_total", "Tokens computed in a step.", kStepTokens)) {}
+          registry.AddHistogram("quire:iteration_tokens_total", "Tokens computed in a step.", kStepTokens)),
+      commit_share(registry.AddHistogram("quire:kv_commit_share",
+                                         "Share of a step that a contiguous layout spent on main memory.",
+                                         kShares)) {}
 
 void EngineMetrics::SetKvUsage(const KvUsage& usage) {
+  kv_bytes_limit.Set(static_cast<double>(usage.limit));
   kv_bytes_total.Set(static_cast<double>(usage.total));
+  kv_bytes_committed.Set(static_cast<double>(usage.committed));
   kv_bytes_free.Set(static_cast<double>(usage.free));
   kv_bytes_cached.Set(static_cast<double>(usage.cached));
   kv_bytes_used.Set(static_cast<double>(usage.used));

@@ -8,8 +8,8 @@
 #include <string>
 
 #include "quire/base/metrics.h"
+#include "quire/kv/kv_cache.h"
 #include "quire/kv/page_archive.h"
-#include "quire/kv/page_cache.h"
 #include "quire/kv/page_pins.h"
 
 namespace quire {
@@ -40,7 +40,9 @@ struct EngineMetrics {
   Gauge& requests_running;
   Gauge& requests_waiting;
   Gauge& kv_cache_usage;  // 0..1
+  Gauge& kv_bytes_limit;
   Gauge& kv_bytes_total;
+  Gauge& kv_bytes_committed;
   Gauge& kv_bytes_free;
   Gauge& kv_bytes_cached;
   Gauge& kv_bytes_used;
@@ -80,6 +82,7 @@ struct EngineMetrics {
   Histogram& params_n;
   Histogram& params_max_tokens;
   Histogram& step_tokens;  // iteration_tokens_total
+  Histogram& commit_share;
 };
 
 }  // namespace quire

@@ -136,11 +136,12 @@ struct World {
   uint32_t seed = 0;
   std::string scheduling;
   bool resizes = false;  // its pool
+  bool contiguous = false;
 };
 
 // One random world. Adds what it saw.
 void RunWorld(const World& world, Seen& seen) {
-  const auto& [seed, scheduling, resizes] = world;
+  const auto& [seed, scheduling, resizes, contiguous] = world;
   SCOPED_TRACE(testing::Message() << "world " << seed << " " << scheduling);
   std::mt19937 random(seed);
   HashModelOptions model_options;
@@ -153,13 +154,14 @@ void RunWorld(const World& world, Seen& seen) {
   EngineOptions options{.max_step_tokens = static_cast<int64_t>(1 + random() % 40),
                         .max_sequences = static_cast<int64_t>(3 + random() % 12),
                         .scheduling = scheduling,
-                        .prefix_caching = seed % 5 != 0};
+                        .prefix_caching = seed % 5 != 0 && !contiguous};
   ThreadPool pool(1);
   ManualClock clock;
   MapTierState disk;
-  auto engine = Engine::Create(model, nullptr, model.MakeCache(pages), pool, options, clock,
-                               MakeTier(seed, model.kv_layout(), disk))
-                    .value();
+  auto cache = contiguous ? model.MakeContiguousCache(pages, options.max_sequences) : model.MakeCache(pages);
+  auto tier = contiguous ? nullptr : MakeTier(seed, model.kv_layout(), disk);
+  auto engine =
+      Engine::Create(model, nullptr, std::move(cache), pool, options, clock, std::move(tier)).value();
 
   std::vector<Load> loads(6 + random() % 20);
   for (size_t i = 0; i < loads.size(); ++i) {
@@ -220,6 +222,15 @@ TEST(EngineProperties, ResizesLoseNothing) {
   EXPECT_GT(seen.resizes, 1000);
   EXPECT_GT(seen.preemptions, 300);
   EXPECT_GT(seen.over, 20) << "no sequence was ever too long for its pool";
+}
+
+TEST(EngineProperties, ContiguousLosesNothing) {
+  Seen seen;
+  for (uint32_t seed = 0; seed < 200 && !testing::Test::HasFatalFailure(); ++seed) {
+    RunWorld({seed, seed % 2 == 0 ? "fcfs" : "priority:age_s=1,preempt=1", seed % 4 < 2, true}, seen);
+  }
+  EXPECT_GT(seen.resizes, 500);
+  EXPECT_GT(seen.preemptions, 300);
 }
 
 // A stream of short requests never keeps a long one from ending, and the other way round.

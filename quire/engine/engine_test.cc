@@ -79,7 +79,7 @@ TEST_F(EngineTest, StepsAreAtMostTheBudgetAndDecodesGoFirst) {
   Make(64, {.max_step_tokens = 8});
   std::vector<int64_t> sizes;
   bool decode_behind_prompt = false;
-  model_->on_forward = [&](const StepPlan& plan, const PagePool&) {
+  model_->on_forward = [&](const StepPlan& plan, const PageArena&) {
     sizes.push_back(plan.tokens());
     bool prompt_seen = false;
     for (const SequenceStep& s : plan.sequences) {
@@ -131,7 +131,7 @@ TEST_F(EngineTest, SamplesShareThePromptAndDrawForThemselves) {
   Request request = Seeded(37, 20, 5);
   request.sampling.n = 4;
   int64_t computed = 0, peak = 0;
-  model_->on_forward = [&](const StepPlan& plan, const PagePool&) {
+  model_->on_forward = [&](const StepPlan& plan, const PageArena&) {
     computed += plan.tokens();
     peak = std::max(peak, engine_->kv_usage().used);
   };
@@ -180,7 +180,7 @@ TEST_F(EngineTest, PromptsLeaveTheTimeBetweenTokensThatIsAskedFor) {
     SCOPED_TRACE(goal_ms);
     Make(256, {.target_itl = std::chrono::milliseconds(goal_ms)}, {.context = 4096});
     std::vector<std::pair<int64_t, bool>> steps;  // tokens, and whether anybody decodes
-    model_->on_forward = [&](const StepPlan& plan, const PagePool&) {
+    model_->on_forward = [&](const StepPlan& plan, const PageArena&) {
       clock_.Advance(std::chrono::milliseconds(20 + plan.tokens()));
       steps.emplace_back(plan.tokens(), plan.sequences.front().tokens.size() == 1);
     };
@@ -327,7 +327,7 @@ TEST_F(EngineTest, CancelEndsSamplesThatHaveNotForkedYet) {
 TEST_F(EngineTest, AStepThatThrowsFailsItsRequestsOnly) {
   Make(32, {.max_step_tokens = 16, .max_sequences = 2});
   int forwards = 0;
-  model_->on_forward = [&](const StepPlan&, const PagePool&) {
+  model_->on_forward = [&](const StepPlan&, const PageArena&) {
     if (++forwards == 3) throw std::runtime_error("the lamp went out");
   };
   Request samples = Seeded(4, 10, 1);

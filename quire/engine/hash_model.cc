@@ -5,6 +5,8 @@
 #include <algorithm>
 
 #include "quire/engine/sampler.h"
+#include "quire/kv/page_cache.h"
+#include "quire/kv/region_cache.h"
 
 namespace quire {
 namespace {
@@ -42,20 +44,27 @@ HashModel::HashModel(HashModelOptions options)
   info_.context_length = options_.context;
 }
 
-PageCache HashModel::MakeCache(int64_t pages) const {
-  return PageCache(layout_, PagePool::Create(pages * layout_.page_bytes(), layout_.page_bytes()).value());
+std::unique_ptr<KvCache> HashModel::MakeCache(int64_t pages) const {
+  const size_t bytes = layout_.page_bytes();
+  return std::make_unique<PageCache>(layout_, PagePool::Create(pages * bytes, bytes).value());
 }
 
-void HashModel::Store(const PagePool& pool, const PageTable& table, int64_t position, Token token) const {
+std::unique_ptr<KvCache> HashModel::MakeContiguousCache(int64_t pages, int64_t sequences) const {
+  return RegionCache::Create(layout_, {.kv_bytes = pages * layout_.page_bytes(),
+                                       .longest_tokens = options_.context,
+                                       .sequences = sequences})
+      .value();
+}
+
+void HashModel::Store(const PageArena& kv, const PageTable& table, int64_t position, Token token) const {
   const int64_t page_tokens = layout_.page_tokens(), slot = position % page_tokens;
   for (int layer = 0; layer < layout_.layers(); ++layer) {
     const PageId page = table.groups[layout_.group_of(layer)][position / page_tokens];
     EXPECT_NE(page, kNoPage);
-    EXPECT_EQ(pool.RefCount(page), 1) << "a shared page is written";
     for (int head = 0; head < layout_.kv_heads(); ++head) {
       const Slot value = SlotOf(token, position, layer, head);
-      auto* k = reinterpret_cast<float*>(pool.data(page) + layout_.KTileOffset(layer, head));
-      auto* v = reinterpret_cast<float*>(pool.data(page) + layout_.VTileOffset(layer, head));
+      auto* k = reinterpret_cast<float*>(kv.tile(page, layout_.KTile(layer, head)));
+      auto* v = reinterpret_cast<float*>(kv.tile(page, layout_.VTile(layer, head)));
       for (int d = 0; d < kHeadDim; ++d) {
         k[d * page_tokens + slot] = value.values[d];
         v[slot * kHeadDim + d] = value.values[d];
@@ -64,7 +73,7 @@ void HashModel::Store(const PagePool& pool, const PageTable& table, int64_t posi
   }
 }
 
-uint64_t HashModel::HashPages(const PagePool& pool, const PageTable& table, int64_t position,
+uint64_t HashModel::HashPages(const PageArena& kv, const PageTable& table, int64_t position,
                               std::vector<Token>* prefix) const {
   const int64_t page_tokens = layout_.page_tokens();
   uint64_t hash = 0;
@@ -78,8 +87,8 @@ uint64_t HashModel::HashPages(const PagePool& pool, const PageTable& table, int6
         return 0;
       }
       for (int head = 0; head < layout_.kv_heads(); ++head) {
-        const auto* k = reinterpret_cast<float*>(pool.data(page) + layout_.KTileOffset(layer, head));
-        const auto* v = reinterpret_cast<float*>(pool.data(page) + layout_.VTileOffset(layer, head));
+        const auto* k = reinterpret_cast<float*>(kv.tile(page, layout_.KTile(layer, head)));
+        const auto* v = reinterpret_cast<float*>(kv.tile(page, layout_.VTile(layer, head)));
         for (int d = 0; d < kHeadDim; ++d) {
           hash = Mix(hash, static_cast<uint64_t>(k[d * page_tokens + p % page_tokens]));
           hash = Mix(hash, static_cast<uint64_t>(v[(p % page_tokens) * kHeadDim + d]));
@@ -107,9 +116,9 @@ uint64_t HashModel::HashTokens(std::span<const Token> prefix) const {
   return hash;
 }
 
-std::vector<Token> HashModel::TokensOf(const SequenceStep& step, const PagePool& pool) const {
+std::vector<Token> HashModel::TokensOf(const SequenceStep& step, const PageArena& kv) const {
   std::vector<Token> tokens;
-  HashPages(pool, *step.pages, step.position + std::ssize(step.tokens) - 1, &tokens);
+  HashPages(kv, *step.pages, step.position + std::ssize(step.tokens) - 1, &tokens);
   return tokens;
 }
 
@@ -127,7 +136,7 @@ std::vector<float> HashModel::LogitsAfter(std::span<const Token> prefix) const {
   return logits;
 }
 
-void HashModel::Forward(const StepPlan& plan, const PagePool& pool, const LogitsSink& sink) {
+void HashModel::Forward(const StepPlan& plan, const PageArena& kv, const LogitsSink& sink) {
   constexpr size_t kRowsAtATime = 3;
   std::vector<std::vector<float>> storage;
   std::vector<LogitsRow> rows;
@@ -138,11 +147,16 @@ void HashModel::Forward(const StepPlan& plan, const PagePool& pool, const Logits
     storage.clear();
   };
   // All writes first: what one sequence writes must not reach another.
+  std::map<PageId, const SequenceStep*> writers;
   for (const SequenceStep& s : plan.sequences) {
+    for (const std::vector<PageId>& group : s.pages->groups) {
+      EXPECT_EQ(writers.emplace(group[s.position / layout_.page_tokens()], &s).first->second, &s)
+          << "two write into a page";
+    }
     EXPECT_EQ(s.pages->tokens, s.position + std::ssize(s.tokens));
-    for (size_t i = 0; i < s.tokens.size(); ++i) Store(pool, *s.pages, s.position + i, s.tokens[i]);
+    for (size_t i = 0; i < s.tokens.size(); ++i) Store(kv, *s.pages, s.position + i, s.tokens[i]);
   }
-  if (on_forward) on_forward(plan, pool);
+  if (on_forward) on_forward(plan, kv);
   for (size_t n = 0; n < plan.sequences.size(); ++n) {
     const SequenceStep& s = plan.sequences[n];
     const int64_t last = s.position + std::ssize(s.tokens) - 1;
@@ -151,7 +165,7 @@ void HashModel::Forward(const StepPlan& plan, const PagePool& pool, const Logits
     if (s.logits == LogitsWanted::kNone) continue;
     for (int64_t position = from; position <= last; ++position) {
       std::vector<Token> prefix;
-      std::vector<float> logits = LogitsOf(HashPages(pool, *s.pages, position, &prefix));
+      std::vector<float> logits = LogitsOf(HashPages(kv, *s.pages, position, &prefix));
       if (edit_logits) edit_logits(prefix, logits);
       storage.push_back(std::move(logits));
       rows.push_back({.sequence = static_cast<int>(n), .position = position, .logits = {}});

@@ -31,24 +31,25 @@ class HashModel final : public LanguageModel {
 
   const ModelInfo& info() const override { return info_; }
   const KvLayout& kv_layout() const override { return layout_; }
-  void Forward(const StepPlan& plan, const PagePool& pool, const LogitsSink& sink) override;
+  void Forward(const StepPlan& plan, const PageArena& kv, const LogitsSink& sink) override;
 
   // The logits after `prefix`, computed without pages: what Forward must find.
   std::vector<float> LogitsAfter(std::span<const Token> prefix) const;
 
   // Called by every Forward when the plan's tokens are stored: for tests that look at plans or throw.
-  std::function<void(const StepPlan&, const PagePool&)> on_forward;
+  std::function<void(const StepPlan&, const PageArena&)> on_forward;
   // A sequence's tokens up to the end of its step, read from its pages. REQUIRES: layer 0 has full attention.
-  std::vector<Token> TokensOf(const SequenceStep& step, const PagePool& pool) const;
+  std::vector<Token> TokensOf(const SequenceStep& step, const PageArena& kv) const;
   // Changes the logits after `prefix` (what layer 0 sees of it) before they are handed out.
   std::function<void(std::span<const Token> prefix, std::span<float> logits)> edit_logits;
 
-  // A page cache of `pages` pages for this model.
-  PageCache MakeCache(int64_t pages) const;
+  // KV memory of `pages` pages for this model; contiguous for at most `sequences` at once.
+  std::unique_ptr<KvCache> MakeCache(int64_t pages) const;
+  std::unique_ptr<KvCache> MakeContiguousCache(int64_t pages, int64_t sequences) const;
 
  private:
-  void Store(const PagePool& pool, const PageTable& table, int64_t position, Token token) const;
-  uint64_t HashPages(const PagePool& pool, const PageTable& table, int64_t position,
+  void Store(const PageArena& kv, const PageTable& table, int64_t position, Token token) const;
+  uint64_t HashPages(const PageArena& kv, const PageTable& table, int64_t position,
                      std::vector<Token>* prefix) const;
   uint64_t HashTokens(std::span<const Token> prefix) const;
   std::vector<float> LogitsOf(uint64_t hash) const;

@@ -76,15 +76,14 @@ int64_t ResidentBytes() {
 }
 
 MemoryReport ReportMemory(const Scheduler& scheduler, const ModelInfo& model, TimePoint now) {
-  const PageCache& cache = scheduler.cache();
+  const KvCache& cache = scheduler.cache();
   MemoryReport report;
   report.kv = cache.Usage();
   report.page_bytes = static_cast<int64_t>(cache.layout().page_bytes());
   report.page_tokens = cache.layout().page_tokens();
-  report.pinned_bytes = cache.index().pinned_pages() * report.page_bytes;
+  report.index = cache.index_usage();
+  report.pinned_bytes = report.index.pinned_pages * report.page_bytes;
   report.pins = cache.pins().ByOwner();
-  report.index_nodes = cache.index().nodes();
-  report.index_bytes = cache.index().bytes();
   if (const PageArchive* archive = scheduler.archive()) {
     report.tier = {.places = archive->TierUsages(),
                    .restoring_bytes = archive->restoring_bytes(),

@@ -42,8 +42,7 @@ struct MemoryReport {
   int64_t shared_bytes = 0;               // of kv.used, in pages of several requests, once
   int64_t pinned_bytes = 0;               // of all states
   std::map<std::string, OwnerPins> pins;  // by owner
-  int64_t index_nodes = 0;
-  int64_t index_bytes = 0;  // of the prefix index, about
+  IndexUsage index;
   std::optional<TierMemory> tier;
   int64_t weight_bytes = 0;
   int64_t activation_bytes = 0;

@@ -72,8 +72,8 @@ TEST_F(MemoryReportTest, TellsWhoseBytesTheyAre) {
   EXPECT_EQ(report.shared_bytes, b.shared_bytes);
   EXPECT_EQ(a.own_bytes + b.own_bytes + report.shared_bytes, report.kv.used);
   EXPECT_GE(a.own_bytes, 2 * page) << "the samples have tails of their own";
-  EXPECT_GT(report.index_nodes, 0);
-  EXPECT_GT(report.index_bytes, 0);
+  EXPECT_GT(report.index.nodes, 0);
+  EXPECT_GT(report.index.bytes, 0);
 }
 
 TEST_F(MemoryReportTest, IsNotAnsweredOnceTheEngineStops) {

@@ -51,14 +51,14 @@ Status CheckCounts(const SamplingParams& params, const RequestLimits& limits) {
 
 }  // namespace
 
-void SizePool(RequestLimits& limits, const PageCache& cache, int64_t chunk_tokens) {
+void SizePool(RequestLimits& limits, const KvCache& cache, int64_t chunk_tokens) {
   int64_t fits = 0, too_long = limits.context + 1;
   while (too_long - fits > 1) {
     const int64_t middle = fits + (too_long - fits) / 2;
-    (cache.PagesFor(middle, chunk_tokens) <= cache.pool().pages() ? fits : too_long) = middle;
+    (cache.PagesFor(middle, chunk_tokens) <= cache.pages() ? fits : too_long) = middle;
   }
   limits.pool_context = fits;
-  limits.pool_bytes = cache.pool().pages() * cache.pool().page_bytes();
+  limits.pool_bytes = cache.pages() * cache.layout().page_bytes();
 }
 
 Status CheckSampling(const SamplingParams& params, const RequestLimits& limits) {

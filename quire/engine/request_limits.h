@@ -6,7 +6,7 @@
 
 #include "quire/base/result.h"
 #include "quire/engine/request.h"
-#include "quire/kv/page_cache.h"
+#include "quire/kv/kv_cache.h"
 
 namespace quire {
 
@@ -23,7 +23,7 @@ inline constexpr int kMaxLogprobs = 20;
 inline constexpr int kMaxSamples = 128;  // of one request
 
 // Sets pool_context, for prompts in chunks of `chunk_tokens` and at most the context, and pool_bytes.
-void SizePool(RequestLimits& limits, const PageCache& cache, int64_t chunk_tokens);
+void SizePool(RequestLimits& limits, const KvCache& cache, int64_t chunk_tokens);
 
 // Errors: kInvalidArgument, naming the parameter and its range.
 Status CheckSampling(const SamplingParams& params, const RequestLimits& limits);

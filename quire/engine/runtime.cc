@@ -16,6 +16,8 @@
 #include "quire/engine/page_format.h"
 #include "quire/kernels/kernels.h"
 #include "quire/kernels/kv_codec.h"
+#include "quire/kv/page_cache.h"
+#include "quire/kv/region_cache.h"
 #include "quire/model/transformer.h"
 #include "quire/tiers/compressed_tier.h"
 #include "quire/tiers/page_store.h"
@@ -69,6 +71,16 @@ Status CheckOptions(const RuntimeOptions& options) {
     return Fail(ErrorCode::kInvalidArgument, "--max-step-tokens is {}; it must be between 1 and {}",
                 options.engine.max_step_tokens, kMaxStepTokens);
   }
+  if (options.kv_layout != "paged" && options.kv_layout != "contiguous") {
+    return Fail(ErrorCode::kInvalidArgument, "'{}' is no layout of KV memory; choose paged or contiguous",
+                options.kv_layout);
+  }
+  if (options.kv_layout == "contiguous" && (options.engine.prefix_caching || !options.disk.folder.empty())) {
+    return Fail(
+        ErrorCode::kInvalidArgument,
+        "--kv-layout contiguous shares no pages and keeps none: it goes with neither --prefix-caching on "
+        "nor --kv-disk");
+  }
   if (options.threads < 0 || options.threads > 1024) {
     return Fail(ErrorCode::kInvalidArgument, "--threads is {}; it must be between 1 and 1024, or 0",
                 options.threads);
@@ -99,7 +111,7 @@ Status LoadModelAndTokenizer(Runtime& runtime, const RuntimeOptions& options) {
   return {};
 }
 
-Result<PageCache> MakePageCache(Runtime& runtime, const RuntimeOptions& options) {
+Result<std::unique_ptr<KvCache>> SizeKvCache(Runtime& runtime, const RuntimeOptions& options) {
   const KvLayout& layout = runtime.model->kv_layout();
   const int64_t trained = runtime.model->info().context_length;
   const int64_t context = options.engine.max_context > 0 ? options.engine.max_context : trained;
@@ -113,8 +125,7 @@ Result<PageCache> MakePageCache(Runtime& runtime, const RuntimeOptions& options)
       .least_bytes = layout.page_bytes() * layout.groups().size() * static_cast<uint64_t>(pages)};
   QUIRE_ASSIGN(const KvBudget budget, BudgetKvMemory(options.kv_memory, demand));
   runtime.kv_memory_reason = budget.reason;
-  QUIRE_ASSIGN(PagePool pool, PagePool::Create(budget.bytes, layout.page_bytes(), TotalMemoryBytes()));
-  return PageCache(layout, std::move(pool));
+  return MakeKvCache(layout, options.kv_layout, budget.bytes, context, options.engine.max_sequences);
 }
 
 Result<std::string> ReadSecret(const std::string& path) {
@@ -180,6 +191,18 @@ Result<std::unique_ptr<PageTier>> MakeCompressedTier(const KvLayout& layout,
 
 }  // namespace
 
+Result<std::unique_ptr<KvCache>> MakeKvCache(const KvLayout& layout, const std::string& kv_layout,
+                                             size_t kv_bytes, int64_t context, int64_t sequences) {
+  const uint64_t most_bytes = TotalMemoryBytes();
+  if (kv_layout == "contiguous") {
+    return RegionCache::Create(
+        layout,
+        {.kv_bytes = kv_bytes, .most_bytes = most_bytes, .longest_tokens = context, .sequences = sequences});
+  }
+  QUIRE_ASSIGN(PagePool pool, PagePool::Create(kv_bytes, layout.page_bytes(), most_bytes));
+  return std::make_unique<PageCache>(layout, std::move(pool));
+}
+
 Result<std::unique_ptr<Runtime>> LoadRuntime(const std::string& model_path, const RuntimeOptions& options) {
   QUIRE_TRY(CheckOptions(options));
   auto runtime = std::make_unique<Runtime>();
@@ -187,7 +210,7 @@ Result<std::unique_ptr<Runtime>> LoadRuntime(const std::string& model_path, cons
   runtime->pool = std::make_unique<ThreadPool>(options.threads > 0 ? options.threads : UsableProcessors());
   QUIRE_TRY(LoadModelAndTokenizer(*runtime, options));
   QUIRE_TRY(AttachChatTemplate(*runtime, options.chat_template_file));
-  QUIRE_ASSIGN(PageCache cache, MakePageCache(*runtime, options));
+  QUIRE_ASSIGN(std::unique_ptr<KvCache> cache, SizeKvCache(*runtime, options));
   QUIRE_ASSIGN(std::unique_ptr<PageTier> disk, OpenDiskTier(*runtime, options));
   QUIRE_ASSIGN(std::unique_ptr<PageTier> compressed,
                MakeCompressedTier(runtime->model->kv_layout(), options.compressed));

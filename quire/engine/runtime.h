@@ -36,8 +36,9 @@ struct CompressedTierSettings {
 };
 
 struct RuntimeOptions {
-  std::string kv_memory;         // "4GiB", "50%" of what is free; empty: derived, see kv_memory_reason
-  std::string kv_type = "auto";  // one of KvTypes(); auto: f16, and f32 with exact
+  std::string kv_memory;            // "4GiB", "50%" of what is free; empty: derived, see kv_memory_reason
+  std::string kv_type = "auto";     // one of KvTypes(); auto: f16, and f32 with exact
+  std::string kv_layout = "paged";  // or "contiguous": every sequence in one piece, nothing shared
   int page_tokens = 16;
   bool exact = false;
   int threads = 0;                 // 0: UsableProcessors()
@@ -61,6 +62,11 @@ struct Runtime {
   std::unique_ptr<Engine> engine;
   std::string kv_memory_reason;  // one line: how much KV memory, and why that much
 };
+
+// KV memory of `kv_bytes` that can grow to all of the machine, laid out as `kv_layout` says, for sequences of
+// at most `context` tokens. Errors: those of PagePool and RegionCache.
+Result<std::unique_ptr<KvCache>> MakeKvCache(const KvLayout& layout, const std::string& kv_layout,
+                                             size_t kv_bytes, int64_t context, int64_t sequences);
 
 Result<std::unique_ptr<Runtime>> LoadRuntime(const std::string& model_path, const RuntimeOptions& options);
 

@@ -30,17 +30,23 @@ void AddWork(const Sequence& sequence, StepWork& work) {
 
 }  // namespace
 
-Scheduler::Scheduler(PageCache cache, std::unique_ptr<PageTier> tier,
-                     std::unique_ptr<SchedulingPolicy> policy, Limits limits)
-    : cache_(std::move(cache)), policy_(std::move(policy)), limits_(limits) {
+Scheduler::Scheduler(std::unique_ptr<KvCache> cache, std::unique_ptr<PageTier> tier,
+                     std::unique_ptr<SchedulingPolicy> policy, std::unique_ptr<AdmissionPolicy> admission,
+                     Limits limits)
+    : cache_(std::move(cache)),
+      policy_(std::move(policy)),
+      admission_(std::move(admission)),
+      limits_(limits) {
   QUIRE_CHECK(limits_.step_tokens > 0 && limits_.sequences > 0);
   if (tier == nullptr || !limits_.prefix_caching) return;
-  archive_.emplace(cache_, std::move(tier), MovesAtOnce(cache_.layout().page_bytes()));
+  auto* const pages = dynamic_cast<PageCache*>(cache_.get());
+  QUIRE_CHECK(pages != nullptr);
+  archive_.emplace(*pages, std::move(tier), MovesAtOnce(pages->layout().page_bytes()));
 }
 
 void Scheduler::TellTime(TimePoint now) {
   now_s_ = Seconds(now.time_since_epoch());
-  cache_.ExpirePins(now_s_);
+  cache_->ExpirePins(now_s_);
 }
 
 void Scheduler::Add(std::unique_ptr<Sequence> sequence) {
@@ -70,18 +76,19 @@ void Scheduler::Took(const PlannedStep& step, TimePoint now) {
 
 SequenceFacts Scheduler::FactsOf(const Sequence& sequence) const {
   const LiveRequest& owner = *sequence.owner;
-  return {.id = sequence.id,
-          .arrival_s = Seconds(owner.arrival.time_since_epoch()),
-          .session_s = owner.session_s,
-          .priority = owner.request.priority,
-          .tenant = owner.request.tenant,
-          .prompt = owner.request.prompt,
-          .output_tokens = sequence.output_tokens(),
-          .max_output_tokens = owner.max_output_tokens,
-          .tokens_due = sequence.tokens_due(),
-          .pages_held = sequence.pages.pages_held,
-          .pages_to_admit = PagesDue(sequence),
-          .preemptions = sequence.preemptions};
+  SequenceFacts facts{.id = sequence.id,
+                      .arrival_s = Seconds(owner.arrival.time_since_epoch()),
+                      .session_s = owner.session_s,
+                      .priority = owner.request.priority,
+                      .tenant = owner.request.tenant,
+                      .prompt = owner.request.prompt,
+                      .output_tokens = sequence.output_tokens(),
+                      .max_output_tokens = owner.max_output_tokens,
+                      .tokens_due = sequence.tokens_due(),
+                      .pages_held = sequence.pages.pages_held,
+                      .preemptions = sequence.preemptions};
+  facts.pages_to_admit = PagesDue(sequence, facts);
+  return facts;
 }
 
 StepOrder Scheduler::Order(TimePoint now) {
@@ -91,7 +98,7 @@ StepOrder Scheduler::Order(TimePoint now) {
   StepOrder order = policy_->Order(waiting, running,
                                    {.now_s = Seconds(now.time_since_epoch()),
                                     .tokens = limits_.step_tokens,
-                                    .free_pages = cache_.available_pages(),
+                                    .free_pages = cache_->available_pages(),
                                     .free_sequences = FreePlaces()});
   QUIRE_CHECK(order.waiting.size() == waiting.size() && order.running.size() == running.size());
   return order;
@@ -114,29 +121,33 @@ int64_t Scheduler::FreePlaces() const {
   return places;
 }
 
-// Pages it still needs to compute all its tokens and one more, and to fork.
-int64_t Scheduler::PagesDue(const Sequence& sequence) const {
-  const int64_t whole = cache_.PagesFor(std::ssize(sequence.tokens) + 1, limits_.step_tokens);
+// Pages it still needs to compute all its tokens and one more, or as many as it is to have room for, and to
+// fork.
+int64_t Scheduler::PagesDue(const Sequence& sequence, const SequenceFacts& facts) const {
+  const int64_t room = std::min(admission_->RoomFor(facts, limits_.context), limits_.context);
+  const int64_t whole =
+      cache_->PagesFor(std::max(std::ssize(sequence.tokens) + 1, room), limits_.step_tokens);
   return std::max<int64_t>(0, whole - sequence.pages.pages_held) +
-         sequence.forks_due * std::ssize(cache_.layout().groups());
+         sequence.forks_due * std::ssize(cache_->layout().groups());
 }
 
-// A sequence comes in when the pages for all its tokens are available beside what the running ones need for
-// theirs and a page more for each to grow into: less would have it preempted at once. What is held back for
-// sessions in tool calls is not, as long as anybody runs.
+// A sequence comes in when the pages that the admission policy wants for it are available beside what it
+// wants for the running ones and a page more for each to grow into: less would have it preempted at once.
+// What is held back for sessions in tool calls is not, as long as anybody runs.
 void Scheduler::Admit(const StepOrder& order) {
-  const int64_t page_to_grow = std::ssize(cache_.layout().groups());
+  const int64_t page_to_grow = std::ssize(cache_->layout().groups());
   int64_t places = FreePlaces();
   int64_t promised = 0;
-  for (const auto& sequence : running_) promised += PagesDue(*sequence) + page_to_grow;
+  for (const auto& sequence : running_) promised += FactsOf(*sequence).pages_to_admit + page_to_grow;
 
   for (int i : order.waiting) {
     Sequence& next = *waiting_[i];
     if (next.places() > places && !running_.empty()) break;
     if (archive_ && archive_->Restoring(next.id)) continue;
     Match(next);
-    const int64_t due = PagesDue(next);
-    if (promised + due > cache_.available_pages() - cache_.index().held_back_pages() && !running_.empty()) {
+    const int64_t due = FactsOf(next).pages_to_admit;
+    const int64_t room = cache_->available_pages() - cache_->index_usage().held_back_pages;
+    if (promised + due > room && !running_.empty()) {
       ReleasePages(next);
       break;
     }
@@ -158,7 +169,7 @@ bool Scheduler::MayMatch(const Sequence& sequence) const {
 void Scheduler::Match(Sequence& sequence) {
   if (!MayMatch(sequence)) return;
   const auto all_but_last = std::span(sequence.tokens).first(sequence.tokens.size() - 1);
-  const int64_t gained = cache_.Match(sequence.pages, sequence.owner->request.cache_salt, all_but_last);
+  const int64_t gained = cache_->Match(sequence.pages, sequence.owner->request.cache_salt, all_but_last);
   sequence.computed += gained;
   if (sequence.preemptions == 0) sequence.cached += gained;
 }
@@ -173,7 +184,7 @@ bool Scheduler::Restore(Sequence& sequence) {
   const auto choose = [&](std::span<const PageBelow> pages, std::span<const TierFacts> tiers) {
     return PagesToRestore({.position = sequence.computed,
                            .tokens = std::ssize(sequence.tokens),
-                           .page_tokens = cache_.layout().page_tokens(),
+                           .page_tokens = cache_->layout().page_tokens(),
                            .pages = pages,
                            .tiers = tiers,
                            .step_tokens = limits_.step_tokens,
@@ -197,7 +208,7 @@ void Scheduler::Grow() {
       if (WaitsForAnother(sequence, tokens)) continue;
       if (prompts) tokens = ChunkOf(sequence, tokens);
       if (tokens == 0) return;
-      cache_.TrimWindows(sequence.pages, sequence.computed);
+      cache_->TrimWindows(sequence.pages, sequence.computed);
       if (!Reserve(sequence, tokens, &step_tokens)) continue;
       sequence.scheduled = tokens;
       step_tokens -= tokens;
@@ -233,7 +244,7 @@ bool Scheduler::WaitsForAnother(const Sequence& sequence, int64_t tokens) const 
     }
     const auto coming = std::span(other->tokens).first(other->computed + other->scheduled);
     const int64_t agreement = std::ranges::mismatch(coming, sequence.tokens).in1 - coming.begin();
-    const int64_t page_tokens = cache_.layout().page_tokens();
+    const int64_t page_tokens = cache_->layout().page_tokens();
     const int64_t shared = agreement / page_tokens * page_tokens - sequence.computed;
     if (shared > 0 && 2 * shared >= tokens) return true;
   }
@@ -243,10 +254,10 @@ bool Scheduler::WaitsForAnother(const Sequence& sequence, int64_t tokens) const 
 // Alone a sequence goes on even when the pool has become too small for it since it was accepted.
 bool Scheduler::Reserve(Sequence& sequence, int64_t tokens, int64_t* step_tokens) {
   do {
-    if (cache_.Reserve(sequence.pages, tokens) == Verdict::kGranted) return true;
+    if (cache_->Reserve(sequence.pages, tokens) == Verdict::kGranted) return true;
   } while (Reclaim(sequence, step_tokens));
   return running_.size() == 1 &&
-         cache_.Reserve(sequence.pages, tokens, Room::kBeyondPool) == Verdict::kGranted;
+         cache_->Reserve(sequence.pages, tokens, Room::kBeyondSize) == Verdict::kGranted;
 }
 
 // Takes pages for `needy` from who waits for more to be brought back, or else preempts the last in order, and
@@ -284,10 +295,10 @@ PlannedStep Scheduler::Pack() {
 }
 
 Status Scheduler::Resize(size_t kv_bytes) {
-  QUIRE_TRY(cache_.Resize(kv_bytes));
-  while (cache_.OverSize() && archive_ && archive_->AbandonYoungest()) {
+  QUIRE_TRY(cache_->Resize(kv_bytes));
+  while (cache_->OverSize() && archive_ && archive_->AbandonYoungest()) {
   }
-  for (; cache_.OverSize() && running_.size() > 1; running_.pop_back()) Preempt(std::move(running_.back()));
+  for (; cache_->OverSize() && running_.size() > 1; running_.pop_back()) Preempt(std::move(running_.back()));
   return {};
 }
 
@@ -298,9 +309,9 @@ void Scheduler::Commit(Sequence& sequence) {
   sequence.scheduled = 0;
   if (!limits_.prefix_caching) return;
   const auto computed = std::span(sequence.tokens).first(sequence.computed);
-  cache_.Publish(sequence.pages, sequence.owner->request.cache_salt, computed);
+  cache_->Publish(sequence.pages, sequence.owner->request.cache_salt, computed);
   if (sequence.computed == sequence.owner->prompt_tokens()) {
-    cache_.ExpectReturn(sequence.pages, sequence.computed);
+    cache_->ExpectReturn(sequence.pages, sequence.computed);
     PinKept(sequence);
   }
 }
@@ -309,9 +320,9 @@ void Scheduler::Commit(Sequence& sequence) {
 
 Result<int64_t> Scheduler::PinTable(const std::string& name, const PageTable& table, int64_t tokens,
                                     PinFacts facts) {
-  const int64_t most = static_cast<int64_t>(limits_.pin_share * static_cast<double>(cache_.pool().pages()));
-  const int64_t others = cache_.pins().PagesOf(facts.owner, name);
-  const int64_t pages = tokens / cache_.layout().page_tokens() * std::ssize(cache_.layout().groups());
+  const int64_t most = static_cast<int64_t>(limits_.pin_share * static_cast<double>(cache_->pages()));
+  const int64_t others = cache_->pins().PagesOf(facts.owner, name);
+  const int64_t pages = tokens / cache_->layout().page_tokens() * std::ssize(cache_->layout().groups());
   if (others + pages > most) {
     return Fail(ErrorCode::kResourceExhausted,
                 "{} pages are pinned, and {} more would exceed the {} that an owner may pin; unpin something",
@@ -319,7 +330,7 @@ Result<int64_t> Scheduler::PinTable(const std::string& name, const PageTable& ta
   }
   facts.asked = true;
   facts.begin_s = now_s_;
-  return cache_.Pin(name, table, tokens, std::move(facts));
+  return cache_->Pin(name, table, tokens, std::move(facts));
 }
 
 Result<int64_t> Scheduler::Pin(const PinAsked& asked) {
@@ -328,10 +339,10 @@ Result<int64_t> Scheduler::Pin(const PinAsked& asked) {
                 "nothing can be pinned without prefix caching; start with --prefix-caching on");
   }
   PageTable table;
-  cache_.Match(table, asked.salt, asked.tokens);
+  cache_->Match(table, asked.salt, asked.tokens);
   const auto pinned =
       PinTable(asked.name, table, table.tokens, {.owner = asked.owner, .expiry_s = now_s_ + asked.ttl_s});
-  cache_.Release(table);
+  cache_->Release(table);
   return pinned;
 }
 
@@ -342,7 +353,7 @@ void Scheduler::PinKept(const Sequence& sequence) {
   for (const KeptPrefix& kept : request.kept) {
     const PinFacts facts{.owner = request.owner, .expiry_s = now_s_ + kept.ttl_s};
     while (!PinTable(kept.name, sequence.pages, kept.tokens, facts) &&
-           cache_.YieldOldestPin(request.owner, kKeptPrefix, kept.name)) {
+           cache_->YieldOldestPin(request.owner, kKeptPrefix, kept.name)) {
     }
   }
 }
@@ -351,7 +362,7 @@ void Scheduler::PinForReturn(Sequence& sequence) {
   const Request& request = sequence.owner->request;
   if (request.session.id.empty() || sequence.sample != 0 || !limits_.prefix_caching) return;
   const auto computed = std::span(sequence.tokens).first(sequence.computed);
-  cache_.Publish(sequence.pages, request.cache_salt, computed);
+  cache_->Publish(sequence.pages, request.cache_salt, computed);
   StepWork again;
   again.Add(0, sequence.computed, true);
   sessions_.Leave(request, sequence.called_tool, sequence.pages, step_time_.Seconds(again), !waiting_.empty(),
@@ -362,9 +373,9 @@ void Scheduler::PinForReturn(Sequence& sequence) {
 void Scheduler::ReleasePages(Sequence& sequence) {
   if (limits_.prefix_caching) {
     const auto computed = std::span(sequence.tokens).first(sequence.computed);
-    cache_.Release(sequence.pages, sequence.owner->request.cache_salt, computed);
+    cache_->Release(sequence.pages, sequence.owner->request.cache_salt, computed);
   } else {
-    cache_.Release(sequence.pages);
+    cache_->Release(sequence.pages);
   }
   sequence.computed = 0;
   sequence.scheduled = 0;
@@ -382,7 +393,8 @@ void Scheduler::Preempt(std::unique_ptr<Sequence> sequence) {
 Sequence& Scheduler::Fork(Sequence& parent) {
   QUIRE_CHECK(parent.forks_due > 0);
   auto fork = std::make_unique<Sequence>(parent);
-  fork->pages = cache_.Fork(parent.pages);
+  fork->pages = cache_->Fork(parent.pages);
+  fork->computed = std::min(fork->computed, fork->pages.tokens);
   fork->forks_due = 0;
   fork->sample = parent.sample + parent.forks_due;
   fork->id = parent.id + parent.forks_due;
@@ -392,7 +404,9 @@ Sequence& Scheduler::Fork(Sequence& parent) {
 }
 
 void Scheduler::Remove(Sequence& sequence) {
-  policy_->Finished(FactsOf(sequence));
+  const SequenceFacts facts = FactsOf(sequence);
+  policy_->Finished(facts);
+  admission_->Finished(facts);
   if (archive_) archive_->Abandon(sequence.id);
   PinForReturn(sequence);
   ReleasePages(sequence);

@@ -17,6 +17,7 @@
 #include "quire/kv/page_archive.h"
 #include "quire/kv/page_cache.h"
 #include "quire/model/step_plan.h"
+#include "quire/policies/admission.h"
 #include "quire/policies/scheduling.h"
 #include "quire/policies/step_time.h"
 
@@ -42,15 +43,17 @@ class Scheduler {
   struct Limits {
     int64_t step_tokens = 0;
     int64_t sequences = 0;   // that run at once
+    int64_t context = 0;     // longest sequence
     double step_goal_s = 0;  // for steps in which somebody decodes; 0: none
     bool prefix_caching = true;
     double pin_share = 0.5;  // of the pages that one owner may pin
   };
-  // `tier`, which may be null, keeps what the cache has no room for.
-  Scheduler(PageCache cache, std::unique_ptr<PageTier> tier, std::unique_ptr<SchedulingPolicy> policy,
+  // `tier`, which may be null, keeps what the cache has no room for. REQUIRES: with a tier, a PageCache.
+  Scheduler(std::unique_ptr<KvCache> cache, std::unique_ptr<PageTier> tier,
+            std::unique_ptr<SchedulingPolicy> policy, std::unique_ptr<AdmissionPolicy> admission,
             Limits limits);
 
-  void SetRetention(std::unique_ptr<RetentionPolicy> policy) { cache_.SetRetention(std::move(policy)); }
+  void SetRetention(std::unique_ptr<RetentionPolicy> policy) { cache_->SetRetention(std::move(policy)); }
   // It is `now`: pins end.
   void TellTime(TimePoint now);
   // A new sequence, without pages. It must fit the pool when it is alone.
@@ -73,16 +76,16 @@ class Scheduler {
   void Keep(std::string_view salt, std::span<const Token> tokens) {
     if (archive_) archive_->Keep(salt, tokens);
   }
-  bool Unpin(const std::string& name) { return cache_.Unpin(name); }
+  bool Unpin(const std::string& name) { return cache_->Unpin(name); }
 
   // From now on the KV pages have `kv_bytes`: cached pages go first, then those of sequences from the end of
   // the order. The first keeps what it has, and alone it goes on beyond the size, so that everybody who was
-  // accepted before ends. Errors: those of PageCache::Resize; then nothing has changed.
+  // accepted before ends. Errors: those of KvCache::Resize; then nothing has changed.
   Status Resize(size_t kv_bytes);
 
   std::span<const std::unique_ptr<Sequence>> waiting() const { return waiting_; }
   std::span<const std::unique_ptr<Sequence>> running() const { return running_; }
-  const PageCache& cache() const { return cache_; }
+  const KvCache& cache() const { return *cache_; }
   // Somebody waits for what is brought back from the tier.
   bool restoring() const { return archive_ && archive_->restoring(); }
   // Null without a tier.
@@ -111,13 +114,14 @@ class Scheduler {
   void ReleasePages(Sequence& sequence);
   void Preempt(std::unique_ptr<Sequence> sequence);
   SequenceFacts FactsOf(const Sequence& sequence) const;
-  int64_t PagesDue(const Sequence& sequence) const;
+  int64_t PagesDue(const Sequence& sequence, const SequenceFacts& facts) const;
   int64_t FreePlaces() const;
 
-  PageCache cache_;
+  std::unique_ptr<KvCache> cache_;
   std::optional<PageArchive> archive_;
-  SessionPauses sessions_{cache_};
+  SessionPauses sessions_{*cache_};
   std::unique_ptr<SchedulingPolicy> policy_;
+  std::unique_ptr<AdmissionPolicy> admission_;
   const Limits limits_;
   StepTime step_time_;
   double now_s_ = 0;

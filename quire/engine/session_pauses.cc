@@ -68,7 +68,7 @@ void SessionPauses::Leave(const Request& request, const std::string& tool, const
     return;
   }
   found->second = {.begin_s = found->second.begin_s, .left_s = now_s, .tenant = request.tenant, .tool = tool};
-  const auto share = static_cast<double>(table.pages_held) / static_cast<double>(cache_.pool().pages());
+  const auto share = static_cast<double>(table.pages_held) / static_cast<double>(cache_.pages());
   const double ttl_s = cache_.retention().TimeToLive({.tenant = request.tenant,
                                                       .tool = tool,
                                                       .recompute_s = recompute_s,

@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "quire/engine/request.h"
-#include "quire/kv/page_cache.h"
+#include "quire/kv/kv_cache.h"
 #include "quire/policies/retention.h"
 
 namespace quire {
@@ -18,7 +18,7 @@ namespace quire {
 class SessionPauses {
  public:
   // REQUIRES: the cache outlives it.
-  explicit SessionPauses(PageCache& cache) : cache_(cache) {}
+  explicit SessionPauses(KvCache& cache) : cache_(cache) {}
 
   // A request arrives; its session's pin stays until it has run. Returns when the session began.
   double Arrive(const Request& request, double now_s);
@@ -38,7 +38,7 @@ class SessionPauses {
   void Learn(const Session& session, double now_s);
   void Forget(double now_s);
 
-  PageCache& cache_;
+  KvCache& cache_;
   std::map<std::string, Session, std::less<>> sessions_;
   double forgotten_s_ = 0;
 };

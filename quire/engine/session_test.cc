@@ -21,7 +21,7 @@ class EngineSessions : public testing::Test {
   void Make(int64_t pages, EngineOptions options = {}, HashModelOptions model = {}) {
     engine_.reset();
     model_ = std::make_unique<HashModel>(model);
-    model_->on_forward = [this](const StepPlan& plan, const PagePool&) {
+    model_->on_forward = [this](const StepPlan& plan, const PageArena&) {
       clock_.Advance(milliseconds(plan.tokens()));
     };
     engine_ = Engine::Create(*model_, nullptr, model_->MakeCache(pages), pool_, options, clock_).value();

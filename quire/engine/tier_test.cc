@@ -17,7 +17,7 @@ class EngineTier : public testing::Test {
                              std::make_unique<MapTier>(disk_))
                   .value();
     computed_ = 0;
-    model_.on_forward = [this](const StepPlan& plan, const PagePool&) { computed_ += plan.tokens(); };
+    model_.on_forward = [this](const StepPlan& plan, const PageArena&) { computed_ += plan.tokens(); };
   }
   std::shared_ptr<CollectingSink> Submit(const Request& request) {
     auto sink = std::make_shared<CollectingSink>();
@@ -119,8 +119,8 @@ class EngineRestores : public EngineTier {
     }
     Start(32, {.max_step_tokens = 64});
     const auto count = std::move(model_.on_forward);
-    model_.on_forward = [this, count](const StepPlan& plan, const PagePool& pool) {
-      count(plan, pool);
+    model_.on_forward = [this, count](const StepPlan& plan, const PageArena& kv) {
+      count(plan, kv);
       clock_.Advance(std::chrono::milliseconds(1 + plan.tokens()));
     };
   }

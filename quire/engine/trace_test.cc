@@ -91,9 +91,9 @@ class TraceRunner {
   void Build() {
     if (engine_) return;
     model_ = std::make_unique<HashModel>(model_options_);
-    model_->on_forward = [this](const StepPlan& plan, const PagePool& pool) {
+    model_->on_forward = [this](const StepPlan& plan, const PageArena& kv) {
       for (const SequenceStep& s : plan.sequences)
-        runs_[NamesOf(model_->TokensOf(s, pool))] += std::ssize(s.tokens);
+        runs_[NamesOf(model_->TokensOf(s, kv))] += std::ssize(s.tokens);
     };
     engine_ = Engine::Create(*model_, nullptr, model_->MakeCache(pages_), pool_, options_, clock_).value();
   }

@@ -46,10 +46,27 @@ KvLayout::KvLayout(const std::vector<LayerKv>& layers, int kv_heads, int head_di
   page_bytes_ = 2 * tile_bytes_ * kv_heads * group_layers;
 }
 
-size_t KvLayout::KTileOffset(int layer, int kv_head) const {
+TilePlace KvLayout::KTile(int layer, int kv_head) const {
   const Place& place = places_[layer];
   const LayerGroup& group = groups_[place.group];
-  return 2 * tile_bytes_ * (static_cast<size_t>(place.index) * group.heads + (kv_head - group.first_head));
+  const size_t before = static_cast<size_t>(place.index) * group.heads + (kv_head - group.first_head);
+  return {.offset = 2 * tile_bytes_ * before, .bytes = tile_bytes_};
+}
+
+TilePlace KvLayout::VTile(int layer, int kv_head) const {
+  const TilePlace k = KTile(layer, kv_head);
+  return {.offset = k.offset + k.bytes, .bytes = k.bytes};
+}
+
+std::vector<TilePlace> KvLayout::Tiles() const {
+  std::vector<TilePlace> tiles;
+  for (const int layer : groups_.front().layers) {
+    for (int head = 0; head < kv_heads_; ++head) {
+      tiles.push_back(KTile(layer, head));
+      tiles.push_back(VTile(layer, head));
+    }
+  }
+  return tiles;
 }
 
 int64_t KvLayout::FirstVisiblePage(size_t group, int64_t position) const {

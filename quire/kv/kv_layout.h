@@ -18,6 +18,7 @@
 
 #include "quire/base/result.h"
 #include "quire/kernels/dtype.h"
+#include "quire/kv/page_arena.h"
 
 namespace quire {
 
@@ -51,10 +52,12 @@ class KvLayout {
   int layers() const { return static_cast<int>(places_.size()); }
 
   size_t page_bytes() const { return page_bytes_; }
+  // The tiles of (layer, kv_head) in a page of the layer's group; the V tile follows the K tile.
+  TilePlace KTile(int layer, int kv_head) const;
+  TilePlace VTile(int layer, int kv_head) const;
   size_t tile_bytes() const { return tile_bytes_; }
-  // Offset of the K tile of (layer, kv_head) in a page of the layer's group; the V tile follows it.
-  size_t KTileOffset(int layer, int kv_head) const;
-  size_t VTileOffset(int layer, int kv_head) const { return KTileOffset(layer, kv_head) + tile_bytes_; }
+  // Of a page of any group, in order.
+  std::vector<TilePlace> Tiles() const;
 
   // The first page of the group that a query at `position` sees.
   int64_t FirstVisiblePage(size_t group, int64_t position) const;

@@ -14,8 +14,8 @@ void ExpectTilesFillPages(const KvLayout& layout) {
     std::set<size_t> offsets;
     for (int layer : group.layers) {
       for (int head = group.first_head; head < group.first_head + group.heads; ++head) {
-        offsets.insert(layout.KTileOffset(layer, head));
-        offsets.insert(layout.VTileOffset(layer, head));
+        offsets.insert(layout.KTile(layer, head).offset);
+        offsets.insert(layout.VTile(layer, head).offset);
       }
     }
     EXPECT_EQ(offsets.size(), group.layers.size() * group.heads * 2);

@@ -147,7 +147,7 @@ Verdict PageCache::Reserve(PageTable& table, int64_t tokens, Room room) {
   if (PagesToReserve(table, tokens) > available_pages()) DisownTail(table);
   if (PagesToReserve(table, tokens) > available_pages()) {
     const int64_t fresh = (PageCount(end) - PageCount(table.tokens)) * std::ssize(table.groups);
-    const int64_t pages = room == Room::kOfPool ? pool_.pages() : pool_.most_pages();
+    const int64_t pages = room == Room::kOfSize ? pool_.pages() : pool_.most_pages();
     if (table.pages_held + fresh > pages) return Verdict::kNever;
     const int64_t held = pool_.used_pages() - index_.idle_pages();
     if (held + PagesToReserve(table, tokens) > pages) return Verdict::kWait;

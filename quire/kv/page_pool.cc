@@ -11,38 +11,40 @@
 //   used or warm.
 
 namespace quire {
+namespace {
 
-Result<int64_t> PagePool::PagesIn(size_t pool_bytes) const {
-  const size_t pages = pool_bytes / page_bytes_;
+Result<int64_t> PagesIn(size_t pool_bytes, size_t page_bytes) {
+  const size_t pages = pool_bytes / page_bytes;
   if (pages == 0) {
     return Fail(ErrorCode::kInvalidArgument,
                 "KV memory of {} cannot hold a single page of {}; give more with --kv-memory",
-                FormatByteSize(pool_bytes), FormatByteSize(page_bytes_));
+                FormatByteSize(pool_bytes), FormatByteSize(page_bytes));
   }
   if (pages >= kNoPage) {
     return Fail(ErrorCode::kInvalidArgument,
                 "KV memory of {} would be {} pages of {}, more than the {} a pool can number; give less with "
                 "--kv-memory",
-                FormatByteSize(pool_bytes), pages, FormatByteSize(page_bytes_), kNoPage - 1);
+                FormatByteSize(pool_bytes), pages, FormatByteSize(page_bytes), kNoPage - 1);
   }
   return static_cast<int64_t>(pages);
 }
 
+}  // namespace
+
 Result<PagePool> PagePool::Create(size_t pool_bytes, size_t page_bytes, size_t most_bytes) {
   QUIRE_CHECK(page_bytes > 0);
   PagePool pool;
-  pool.page_bytes_ = page_bytes;
-  QUIRE_ASSIGN(pool.pages_, pool.PagesIn(pool_bytes));
+  QUIRE_ASSIGN(pool.pages_, PagesIn(pool_bytes, page_bytes));
   const size_t most = std::min<size_t>(std::max(pool_bytes, most_bytes) / page_bytes, kNoPage - 1);
-  QUIRE_ASSIGN(pool.arena_, AlignedBuffer::Allocate(most * page_bytes));
+  QUIRE_ASSIGN(pool.arena_, PageArena::Paged(page_bytes, static_cast<int64_t>(most)));
   return pool;
 }
 
 Status PagePool::Resize(size_t pool_bytes) {
-  QUIRE_ASSIGN(const int64_t pages, PagesIn(pool_bytes));
+  QUIRE_ASSIGN(const int64_t pages, PagesIn(pool_bytes, page_bytes()));
   if (pages > most_pages()) {
     return Fail(ErrorCode::kInvalidArgument, "KV memory of {} is more than the {} that there may be here",
-                FormatByteSize(pool_bytes), FormatByteSize(arena_.bytes()));
+                FormatByteSize(pool_bytes), FormatByteSize(most_pages() * page_bytes()));
   }
   pages_ = pages;
   while (!warm_.empty() && committed_pages() > pages_) {
@@ -93,11 +95,11 @@ bool PagePool::IsCold(int64_t page) const { return page >= std::ssize(has_memory
 void PagePool::GiveBack(PageId page) {
   has_memory_[page] = false;
   cold_.push_back(page);
-  const auto beside = static_cast<int64_t>((SystemPageBytes() + page_bytes_ - 1) / page_bytes_);
+  const auto beside = static_cast<int64_t>((SystemPageBytes() + page_bytes() - 1) / page_bytes());
   int64_t first = page, end = first + 1;
   while (first > 0 && page - first < beside && IsCold(first - 1)) --first;
   while (end < most_pages() && end - page <= beside && IsCold(end)) ++end;
-  arena_.GiveBack(first * page_bytes_, end * page_bytes_);
+  arena_.GiveBack(first, end);
 }
 
 }  // namespace quire

@@ -17,13 +17,10 @@
 #include <deque>
 #include <vector>
 
-#include "quire/base/aligned_buffer.h"
 #include "quire/base/result.h"
+#include "quire/kv/page_arena.h"
 
 namespace quire {
-
-using PageId = uint32_t;
-inline constexpr PageId kNoPage = UINT32_MAX;
 
 class PagePool {
  public:
@@ -44,10 +41,11 @@ class PagePool {
   void Release(PageId page);
   int RefCount(PageId page) const { return refs_[page]; }
 
-  std::byte* data(PageId page) const { return arena_.data() + static_cast<size_t>(page) * page_bytes_; }
-  size_t page_bytes() const { return page_bytes_; }
+  const PageArena& arena() const { return arena_; }
+  std::byte* data(PageId page) const { return arena_.data(page); }
+  size_t page_bytes() const { return arena_.page_bytes(); }
   int64_t pages() const { return pages_; }
-  int64_t most_pages() const { return static_cast<int64_t>(arena_.bytes() / page_bytes_); }
+  int64_t most_pages() const { return arena_.pages(); }
   int64_t used_pages() const { return used_pages_; }
   int64_t free_pages() const { return std::max<int64_t>(0, pages_ - used_pages_); }
   // That have memory, or will have when they are written: used and warm ones.
@@ -56,10 +54,8 @@ class PagePool {
  private:
   void GiveBack(PageId page);
   bool IsCold(int64_t page) const;
-  Result<int64_t> PagesIn(size_t pool_bytes) const;
 
-  AlignedBuffer arena_;
-  size_t page_bytes_ = 0;
+  PageArena arena_;
   int64_t pages_ = 0;
   int64_t used_pages_ = 0;
   std::vector<int32_t> refs_;  // of the pages that were ever allocated, which are the first ones

@@ -8,7 +8,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "quire/kv/page_pool.h"
+#include "quire/kv/page_arena.h"
 
 namespace quire {
 
@@ -16,6 +16,7 @@ struct PrefixNode;
 
 struct PageTable {
   std::vector<std::vector<PageId>> groups;  // [group][position / page_tokens]
+  std::vector<int64_t> regions;  // of a contiguous arena, by group: page i is the i-th of the region
   int64_t tokens = 0;
   int64_t left_out = 0;    // tokens that were in the table and left it: what comes next does not see them
   int64_t pages_held = 0;  // over all groups, without kNoPage; shared ones too

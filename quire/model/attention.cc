@@ -67,7 +67,7 @@ void PagedAttention::Prepare(const StepPlan& plan) {
   }
 }
 
-void PagedAttention::Run(int layer, const PagePool& pages, const AttentionIo& io) {
+void PagedAttention::Run(int layer, const PageArena& kv, const AttentionIo& io) {
   const AttentionPlan& plan = PlanOf(layer);
   const int64_t kv_heads = layout_.kv_heads();
   for (size_t b = 0; b < plan.blocks().size(); ++b) {
@@ -76,7 +76,7 @@ void PagedAttention::Run(int layer, const PagePool& pages, const AttentionIo& io
     }
   }
   pool_.Run(std::ssize(plan.tasks()) * kv_heads, [&](int64_t index, int worker) {
-    RunTask({layer, index % kv_heads, pages, io, plan}, plan.tasks()[index / kv_heads], scratch_[worker]);
+    RunTask({layer, index % kv_heads, kv, io, plan}, plan.tasks()[index / kv_heads], scratch_[worker]);
   });
 }
 
@@ -140,14 +140,12 @@ void PagedAttention::Attend(const Call& call, const AttentionBlock& block, int64
       step_->sequences[block.sequence].pages->groups[layout_.group_of(call.layer)];
   const int64_t page_tokens = layout_.page_tokens(), first_page = seen.begin / page_tokens;
   const int kv_head = static_cast<int>(call.kv_head);
-  const size_t k_offset = layout_.KTileOffset(call.layer, kv_head);
-  const size_t v_offset = layout_.VTileOffset(call.layer, kv_head);
+  const TilePlace k = layout_.KTile(call.layer, kv_head), v = layout_.VTile(call.layer, kv_head);
   scratch.k_tiles.clear();
   scratch.v_tiles.clear();
   for (int64_t page = first_page; page * page_tokens < seen.end; ++page) {
-    const std::byte* data = call.pages.data(table[page]);
-    scratch.k_tiles.push_back(data + k_offset);
-    scratch.v_tiles.push_back(data + v_offset);
+    scratch.k_tiles.push_back(call.kv.tile(table[page], k));
+    scratch.v_tiles.push_back(call.kv.tile(table[page], v));
   }
   const AttentionPages pages{.type = layout_.type(),
                              .page_tokens = layout_.page_tokens(),

@@ -12,7 +12,7 @@
 #include "quire/base/thread_pool.h"
 #include "quire/kernels/kernels.h"
 #include "quire/kv/kv_layout.h"
-#include "quire/kv/page_pool.h"
+#include "quire/kv/page_arena.h"
 #include "quire/model/attention_plan.h"
 #include "quire/model/step_plan.h"
 
@@ -37,7 +37,7 @@ class PagedAttention {
   void Prepare(const StepPlan& plan);
 
   // REQUIRES: the keys and values of the step are stored.
-  void Run(int layer, const PagePool& pages, const AttentionIo& io);
+  void Run(int layer, const PageArena& kv, const AttentionIo& io);
 
   // Of keys and values that the layers of the planned step read.
   size_t BytesRead() const;
@@ -65,7 +65,7 @@ class PagedAttention {
   struct Call {
     int layer;
     int64_t kv_head;
-    const PagePool& pages;
+    const PageArena& kv;
     const AttentionIo& io;
     const AttentionPlan& plan;
   };

@@ -41,7 +41,7 @@ class Step {
     for (PageTable& table : tables_) {
       for (std::vector<PageId>& pages : table.groups) {
         for (PageId& page : pages) {
-          const PageId copy = pool_.Allocate().value();
+          const PageId copy = pool_.Allocate();
           std::copy_n(pool_.data(page), pool_.page_bytes(), pool_.data(copy));
           page = copy;
         }
@@ -62,14 +62,14 @@ class Step {
     const std::vector<float> q = RandomFloats(floats, 3);
     std::vector<float> out(floats * layout_.layers());
     for (int layer = 0; layer < layout_.layers(); ++layer) {
-      attention.Run(layer, pool_, {q.data(), kRowFloats, &out[layer * floats], kRowFloats});
+      attention.Run(layer, pool_.arena(), {q.data(), kRowFloats, &out[layer * floats], kRowFloats});
     }
     return out;
   }
 
  private:
   PageId NewPage() {
-    const PageId page = pool_.Allocate().value();
+    const PageId page = pool_.Allocate();
     const std::vector<float> x = RandomFloats(2 * kHeadDim * layout_.page_tokens(), page);
     for (size_t tile = 0; tile < layout_.page_bytes(); tile += 2 * layout_.tile_bytes()) {
       for (int slot = 0; slot < layout_.page_tokens(); ++slot) {

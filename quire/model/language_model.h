@@ -7,7 +7,7 @@
 #include <string>
 
 #include "quire/kv/kv_layout.h"
-#include "quire/kv/page_pool.h"
+#include "quire/kv/page_arena.h"
 #include "quire/model/step_plan.h"
 
 namespace quire {
@@ -28,10 +28,10 @@ class LanguageModel {
   virtual const ModelInfo& info() const = 0;
   virtual const KvLayout& kv_layout() const = 0;
 
-  // Computes the plan's tokens: writes their K and V into their pages of `pool`, and hands the wanted logits
+  // Computes the plan's tokens: writes their K and V into their pages in `kv`, and hands the wanted logits
   // to `sink`. A token's logits depend only on its own sequence's tokens, never on the rest of the plan.
   // REQUIRES: token ids are in [0, vocab_size); one call at a time.
-  virtual void Forward(const StepPlan& plan, const PagePool& pool, const LogitsSink& sink) = 0;
+  virtual void Forward(const StepPlan& plan, const PageArena& kv, const LogitsSink& sink) = 0;
 };
 
 }  // namespace quire

@@ -50,7 +50,7 @@ class TestModel {
   // Logits by sequence of the plan.
   std::vector<std::vector<std::vector<float>>> Run(const StepPlan& plan) {
     std::vector<std::vector<std::vector<float>>> logits(plan.sequences.size());
-    model_->Forward(plan, cache_.pool(), [&](std::span<LogitsRow> rows) {
+    model_->Forward(plan, cache_.arena(), [&](std::span<LogitsRow> rows) {
       for (const LogitsRow& row : rows) {
         logits[row.sequence].emplace_back(row.logits.begin(), row.logits.end());
       }

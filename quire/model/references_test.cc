@@ -90,7 +90,7 @@ class References : public ::testing::TestWithParam<Case> {
       StepPlan plan;
       plan.sequences.push_back(model.Append(table, part));
       size_t index = at;
-      model.model().Forward(plan, model.cache().pool(), [&](std::span<LogitsRow> rows) {
+      model.model().Forward(plan, model.cache().arena(), [&](std::span<LogitsRow> rows) {
         for (const LogitsRow& row : rows) see(index++, Row(row.logits));
       });
     }

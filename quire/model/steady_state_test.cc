@@ -31,7 +31,7 @@ size_t TakenByDecoding(const std::string& path, int64_t prompt_tokens, int seque
       plan.sequences.push_back(model.Append(table, {&token, 1}, LogitsWanted::kLast));
     }
     const size_t before = AllocatedBytes();
-    model.model().Forward(plan, model.cache().pool(), sink);
+    model.model().Forward(plan, model.cache().arena(), sink);
     if (step >= steps) taken += AllocatedBytes() - before;
   }
   EXPECT_EQ(rows_seen, 2 * steps * sequences);

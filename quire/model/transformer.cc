@@ -48,14 +48,14 @@ class Transformer final : public LanguageModel {
 
   const ModelInfo& info() const override { return info_; }
   const KvLayout& kv_layout() const override { return layout_; }
-  void Forward(const StepPlan& plan, const PagePool& pages, const LogitsSink& sink) override;
+  void Forward(const StepPlan& plan, const PageArena& kv, const LogitsSink& sink) override;
 
  private:
   void ListRows(const StepPlan& plan);
   void Embed();
-  void ProjectAndStore(int layer, const StepPlan& plan, const PagePool& pages);
-  void RotateAndStore(int layer, int64_t row, const PageTable& table, const PagePool& pages);
-  void Attend(int layer, const PagePool& pages);
+  void ProjectAndStore(int layer, const StepPlan& plan, const PageArena& kv);
+  void RotateAndStore(int layer, int64_t row, const PageTable& table, const PageArena& kv);
+  void Attend(int layer, const PageArena& kv);
   void KeepWantedRows();
   void FeedForward(const LayerWeights& layer);
   void AddAndNorm(const float* post_norm, const float* next_norm, bool next_wants_int8);
@@ -137,7 +137,7 @@ void Transformer::ForEachRow(int64_t floats, Fn fn) {
   });
 }
 
-void Transformer::Forward(const StepPlan& plan, const PagePool& pages, const LogitsSink& sink) {
+void Transformer::Forward(const StepPlan& plan, const PageArena& kv, const LogitsSink& sink) {
   ListRows(plan);
   if (rows_.empty()) return;
   attention_.Prepare(plan);
@@ -145,10 +145,10 @@ void Transformer::Forward(const StepPlan& plan, const PagePool& pages, const Log
   const int layers = static_cast<int>(weights_.layers.size());
   for (int i = 0; i < layers; ++i) {
     const LayerWeights& layer = weights_.layers[i];
-    ProjectAndStore(i, plan, pages);
+    ProjectAndStore(i, plan, kv);
     const bool last = i + 1 == layers;
     if (last && wanted_.empty()) return;
-    Attend(i, pages);
+    Attend(i, kv);
     if (last) KeepWantedRows();
     const Activations attended = memory_.attended.Rows(0, rows());
     if (layer.attention_output.int8_input) {
@@ -205,18 +205,18 @@ void Transformer::Embed() {
   });
 }
 
-void Transformer::ProjectAndStore(int layer, const StepPlan& plan, const PagePool& pages) {
+void Transformer::ProjectAndStore(int layer, const StepPlan& plan, const PageArena& kv) {
   const LayerWeights& weights = weights_.layers[layer];
   const Product products[] = {{&weights.q, memory_.qkv, qkv_stride()},
                               {&weights.k, memory_.qkv + config_.q_dim(), qkv_stride()},
                               {&weights.v, memory_.qkv + config_.q_dim() + config_.kv_dim(), qkv_stride()}};
   MultiplyAll(kernels_, pool_, products, Normed());
   ForEachRow(2 * qkv_stride(), [&](int64_t row) {
-    RotateAndStore(layer, row, *plan.sequences[rows_[row].sequence].pages, pages);
+    RotateAndStore(layer, row, *plan.sequences[rows_[row].sequence].pages, kv);
   });
 }
 
-void Transformer::RotateAndStore(int layer, int64_t row, const PageTable& table, const PagePool& pages) {
+void Transformer::RotateAndStore(int layer, int64_t row, const PageTable& table, const PageArena& kv) {
   const LayerWeights& weights = weights_.layers[layer];
   const bool local = config_.layers[layer].local_rope;
   const RopeConfig& rope = local ? config_.local_rope : config_.rope;
@@ -236,17 +236,17 @@ void Transformer::RotateAndStore(int layer, int64_t row, const PageTable& table,
 
   const int64_t position = rows_[row].position;
   const int64_t page_tokens = layout_.page_tokens();
-  std::byte* page = pages.data(table.groups[layout_.group_of(layer)][position / page_tokens]);
+  const PageId page = table.groups[layout_.group_of(layer)][position / page_tokens];
   for (int h = 0; h < layout_.kv_heads(); ++h) {
     rotate(k + h * head_dim, weights.k_norm);
     kernels_.store_kv(layout_.type(), layout_.page_tokens(), layout_.head_dim(),
                       static_cast<int>(position % page_tokens), k + h * head_dim, v + h * head_dim,
-                      page + layout_.KTileOffset(layer, h), page + layout_.VTileOffset(layer, h));
+                      kv.tile(page, layout_.KTile(layer, h)), kv.tile(page, layout_.VTile(layer, h)));
   }
 }
 
-void Transformer::Attend(int layer, const PagePool& pages) {
-  attention_.Run(layer, pages,
+void Transformer::Attend(int layer, const PageArena& kv) {
+  attention_.Run(layer, kv,
                  {.q = memory_.qkv,
                   .q_stride = qkv_stride(),
                   .out = memory_.attended.values,

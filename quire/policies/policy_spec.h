@@ -5,6 +5,7 @@
 #define QUIRE_POLICIES_POLICY_SPEC_H_
 
 #include <map>
+#include <memory>
 #include <span>
 #include <string>
 #include <string_view>
@@ -47,6 +48,22 @@ class PolicyParams {
 
 // "fcfs, priority": names for messages.
 std::string JoinNames(std::span<const std::string_view> names);
+
+// Makes the policy that `spec` names, from the rows of its family. Errors: kInvalidArgument.
+template <typename Policy, typename Row>
+Result<std::unique_ptr<Policy>> MakePolicy(std::string_view spec, std::string_view family,
+                                           std::span<const Row* const> table) {
+  QUIRE_ASSIGN(const PolicySpec parsed, ParsePolicySpec(spec, family));
+  std::vector<std::string_view> names;
+  for (const Row* row : table) {
+    names.push_back(row->name);
+    if (row->name != parsed.name) continue;
+    QUIRE_ASSIGN(const PolicyParams params, PolicyParams::Bind(parsed, row->params));
+    return row->make(params);
+  }
+  return Fail(ErrorCode::kInvalidArgument, "there is no {} policy '{}'; use one of: {}", family, parsed.name,
+              JoinNames(names));
+}
 
 }  // namespace quire
 

@@ -21,16 +21,7 @@ size_t RetentionPolicy::Yields(std::span<const PinFacts> pins, double) {
 std::span<const RetentionRow* const> RetentionTable() { return kTable; }
 
 Result<std::unique_ptr<RetentionPolicy>> MakeRetentionPolicy(std::string_view spec) {
-  QUIRE_ASSIGN(const PolicySpec parsed, ParsePolicySpec(spec, "retention"));
-  std::vector<std::string_view> names;
-  for (const RetentionRow* row : kTable) {
-    names.push_back(row->name);
-    if (row->name != parsed.name) continue;
-    QUIRE_ASSIGN(const PolicyParams params, PolicyParams::Bind(parsed, row->params));
-    return row->make(params);
-  }
-  return Fail(ErrorCode::kInvalidArgument, "there is no retention policy '{}'; use one of: {}", parsed.name,
-              JoinNames(names));
+  return MakePolicy<RetentionPolicy, RetentionRow>(spec, "retention", kTable);
 }
 
 }  // namespace quire

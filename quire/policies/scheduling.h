@@ -30,7 +30,7 @@ struct SequenceFacts {
   int64_t max_output_tokens = 0;  // it ends here at the latest
   int64_t tokens_due = 0;         // tokens to compute before its next output: 1 for a plain decode
   int64_t pages_held = 0;
-  int64_t pages_to_admit = 0;  // free pages that would admit it, when it waits
+  int64_t pages_to_admit = 0;  // free pages that would admit it, when it waits; else that it may still take
   int preemptions = 0;
 };
 

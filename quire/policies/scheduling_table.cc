@@ -21,16 +21,7 @@ constexpr const SchedulingRow* kTable[] = {
 std::span<const SchedulingRow* const> SchedulingTable() { return kTable; }
 
 Result<std::unique_ptr<SchedulingPolicy>> MakeSchedulingPolicy(std::string_view spec) {
-  QUIRE_ASSIGN(const PolicySpec parsed, ParsePolicySpec(spec, "scheduling"));
-  std::vector<std::string_view> names;
-  for (const SchedulingRow* row : kTable) {
-    names.push_back(row->name);
-    if (row->name != parsed.name) continue;
-    QUIRE_ASSIGN(const PolicyParams params, PolicyParams::Bind(parsed, row->params));
-    return row->make(params);
-  }
-  return Fail(ErrorCode::kInvalidArgument, "there is no scheduling policy '{}'; use one of: {}", parsed.name,
-              JoinNames(names));
+  return MakePolicy<SchedulingPolicy, SchedulingRow>(spec, "scheduling", kTable);
 }
 
 }  // namespace quire

@@ -93,7 +93,7 @@ class FakeModel final : public LanguageModel {
   }
   const ModelInfo& info() const override { return info_; }
   const KvLayout& kv_layout() const override { throw std::logic_error("a fake model has no KV"); }
-  void Forward(const StepPlan&, const PagePool&, const LogitsSink&) override {
+  void Forward(const StepPlan&, const PageArena&, const LogitsSink&) override {
     throw std::logic_error("a fake model computes nothing");
   }
 

@@ -112,7 +112,7 @@ ordered_json MemoryJson(const MemoryReport& report) {
   ordered_json memory = {{"resident_bytes", report.resident_bytes},
                          {"weight_bytes", report.weight_bytes},
                          {"activation_bytes", report.activation_bytes},
-                         {"prefix_index", {{"nodes", report.index_nodes}, {"bytes", report.index_bytes}}},
+                         {"prefix_index", {{"nodes", report.index.nodes}, {"bytes", report.index.bytes}}},
                          {"kv",
                           {{"page_tokens", report.page_tokens},
                            {"page_bytes", report.page_bytes},

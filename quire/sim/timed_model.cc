@@ -37,7 +37,7 @@ TimedModel::TimedModel(const LanguageModel& like, const StepPrices& prices, Manu
       clock_(clock),
       logits_(like.info().vocab_size) {}
 
-void TimedModel::Forward(const StepPlan& plan, const PagePool&, const LogitsSink& sink) {
+void TimedModel::Forward(const StepPlan& plan, const PageArena&, const LogitsSink& sink) {
   StepWork work;
   for (const SequenceStep& step : plan.sequences) {
     work.Add(step.position, std::ssize(step.tokens), step.logits != LogitsWanted::kNone);

@@ -30,7 +30,7 @@ class TimedModel final : public LanguageModel {
   const ModelInfo& info() const override { return info_; }
   const KvLayout& kv_layout() const override { return layout_; }
   // Every token is followed by token 1.
-  void Forward(const StepPlan& plan, const PagePool& pool, const LogitsSink& sink) override;
+  void Forward(const StepPlan& plan, const PageArena& kv, const LogitsSink& sink) override;
 
  private:
   const ModelInfo info_;

@@ -138,6 +138,7 @@ def test_list_shows_policies_with_parameters(quire):
     done = quire("list")
     assert done.returncode == 0
     assert "--scheduling" in done.stdout and "fcfs" in done.stdout and "priority" in done.stdout
+    assert "--admission" in done.stdout and "longest" in done.stdout and "predicted" in done.stdout
 
 
 def test_a_closed_pipe_is_no_crash(quire):

@@ -47,6 +47,16 @@ def test_memory_goes_back_to_the_system(real_server):
     assert before["resident_bytes"] - after["resident_bytes"] > 0.9 * given
 
 
+def test_both_layouts_give_the_same_answers(real_server):
+    paged = ask_all(real_server("--kv-memory", "256MiB"), 4)
+    contiguous = real_server("--kv-memory", "24MiB", "--kv-layout", "contiguous")
+    assert ask_all(contiguous, 4, lambda: contiguous.put("/memory", {"kv_bytes": "16MiB"})) == paged
+    kv = contiguous.get("/memory").json()["kv"]
+    assert kv["used_bytes"] == kv["cached_bytes"] == 0 and 0 < kv["committed_bytes"] <= 16 << 20
+    samples = {"prompt": PROMPT, "max_tokens": 8, "n": 3, "seed": 5, "ignore_eos": True}
+    assert contiguous.complete(**samples)["choices"] == real_server("--kv-memory", "64MiB").complete(**samples)["choices"]
+
+
 def test_nonsense_changes_nothing(fake_server):
     server = fake_server()
     limit = server.get("/memory").json()["kv"]["limit_bytes"]

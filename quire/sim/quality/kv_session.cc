@@ -67,7 +67,7 @@ SequenceStep KvSession::Append(PageTable& table, std::span<const Token> tokens, 
 void KvSession::Feed(std::span<const Token> tokens, LogitsWanted wanted, const LogitsSink& see) {
   for (size_t at = 0; at < tokens.size(); at += static_cast<size_t>(step_tokens_)) {
     const auto piece = tokens.subspan(at, std::min(tokens.size() - at, static_cast<size_t>(step_tokens_)));
-    model_.Forward({.sequences = {Append(table_, piece, wanted)}}, cache_.pool(), see);
+    model_.Forward({.sequences = {Append(table_, piece, wanted)}}, cache_.arena(), see);
     if (wanted == LogitsWanted::kAll) Leave();
   }
 }
@@ -116,7 +116,7 @@ std::vector<AnswerScore> KvSession::Score(const QualityQuestion& question, size_
   for (PageTable& table : tables) {
     plan.sequences.push_back(Append(table, question.ask, LogitsWanted::kLast));
   }
-  model_.Forward(plan, cache_.pool(), [&](std::span<LogitsRow> rows) {
+  model_.Forward(plan, cache_.arena(), [&](std::span<LogitsRow> rows) {
     for (const LogitsRow& row : rows) {
       for (size_t a = 0; a < answers; ++a) Judge(question, a, 0, row.logits, scores[row.sequence]);
     }
@@ -133,7 +133,7 @@ std::vector<AnswerScore> KvSession::Score(const QualityQuestion& question, size_
     }
   }
   if (plan.tokens() > 0) {
-    model_.Forward(plan, cache_.pool(), [&](std::span<LogitsRow> rows) {
+    model_.Forward(plan, cache_.arena(), [&](std::span<LogitsRow> rows) {
       for (const LogitsRow& row : rows) {
         const int64_t at = row.position - plan.sequences[row.sequence].position + 1;
         Judge(question, row.sequence % answers, at, row.logits, scores[row.sequence / answers]);
