@@ -24,7 +24,7 @@ class Predicted final : public AdmissionPolicy {
 
  private:
   const double share_;
-  LengthPredictor predictor_;
+  LengthHistograms predictor_;
 };
 
 constexpr PolicyParam kParams[] = {
