@@ -56,6 +56,36 @@ def test_run_json(quire, smollm2):
     assert stopped["finish_reason"] == "stop" and "library" not in stopped["text"]
 
 
+def test_batch_answers_a_file_and_goes_on(quire, smollm2, tmp_path):
+    def line(i, **body):
+        return json.dumps({"custom_id": f"r{i}", "method": "POST", "url": "/v1/completions",
+                           "body": {"prompt": "The pages of a book are numbered. " * 10 + f"Page {i}", "max_tokens": 3,
+                                    "temperature": 0, **body}}) + "\n"
+    requests, results = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
+    chat = {"custom_id": "chat", "method": "POST", "url": "/v1/chat/completions",
+            "body": {"messages": [{"role": "user", "content": QUESTION}], "max_tokens": 4, "logprobs": True}}
+    requests.write_text("".join(map(line, range(12))) + json.dumps(chat) + "\n" + line(12, top_p=9) + "what?\n")
+    done = quire("batch", smollm2, "-i", requests, "-o", results)
+    assert done.returncode == 1 and done.stdout == ""
+    assert "15 answered, 2 of them with an error, 0 skipped" in done.stderr
+    answers = {answer["custom_id"]: answer for answer in map(json.loads, results.read_text().splitlines())}
+    assert len(answers) == 15
+    assert answers["r3"]["response"]["body"]["usage"]["completion_tokens"] == 3
+    assert len(answers["chat"]["response"]["body"]["choices"][0]["logprobs"]["content"]) == 4
+    assert answers["r12"]["response"]["status_code"] == 400 and answers["r12"]["error"] is None
+    assert answers[None]["response"] is None and answers[None]["error"]["line"] == 15
+    cached = sum(a["response"]["body"]["usage"]["prompt_tokens_details"]["cached_tokens"]
+                 for name, a in answers.items() if name and name[1:].isdigit() and name != "r12")
+    assert cached >= 11 * 64, "what they have in common is computed once"
+    whole = results.read_bytes()
+    results.write_bytes(whole[:len(whole) * 2 // 3])
+    again = quire("batch", smollm2, "-i", requests, "-o", results)
+    found = sorted(json.loads(a)["custom_id"] or "" for a in results.read_text().splitlines())
+    assert again.returncode in (0, 1) and found == sorted(name or "" for name in answers)
+    assert "is no answer of a batch" in one_sentence(quire("batch", smollm2, "-i", requests, "-o", requests))
+    assert "cannot read" in one_sentence(quire("batch", smollm2, "-i", tmp_path / "none", "-o", results))
+
+
 def test_run_seed_and_system(quire, smollm2):
     def run(*flags):
         return quire("run", smollm2, "Name a colour.", "-n", "24", "-t", "1.2", *flags).stdout
