@@ -33,7 +33,7 @@ class SharedKey {
 };
 
 template <typename Key, int kCapacity>
-class alignas(64) BSkipNode {
+class BSkipNode {
  public:
   // -- The lock, which is a part of the version.
 
@@ -151,7 +151,7 @@ class alignas(64) BSkipNode {
     SetBelow(to, other.below(from));
   }
 
-  std::atomic<uint64_t> version_{0};  // odd: locked; every change makes it another
+  alignas(64) std::atomic<uint64_t> version_{0};  // odd: locked; every change makes it another
   std::atomic<BSkipNode*> next_{nullptr};
   std::atomic<int> count_{0};
   SharedKey<Key> high_;
