@@ -12,10 +12,15 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <cstring>
 #include <functional>
 #include <map>
+#include <memory>
 #include <string_view>
+#include <utility>
+#include <vector>
 
+#include "quire/base/aligned_buffer.h"
 #include "quire/base/thread_pool.h"
 #include "quire/kernels/kernels.h"
 #include "quire/kernels/kv_codec.h"
@@ -81,7 +86,7 @@ class Decode {
 
   void Run() {
     for (int layer = 0; layer < layout_.layers(); ++layer) {
-      attention_.Run(layer, pages_.arena(), {q_.data(), row_floats_, out_.data(), row_floats_});
+      attention_.Run(layer, pages_, {q_.data(), row_floats_, out_.data(), row_floats_});
     }
   }
   double bytes_read() const { return static_cast<double>(attention_.BytesRead()); }
@@ -97,7 +102,7 @@ class Decode {
     return (shared ? 1 : sequences) * depth / kPageTokens + sequences;
   }
   PageId NewPage() {
-    const PageId page = pages_.Allocate();
+    const PageId page = pages_.Allocate().value();
     std::ranges::copy(RandomPage(), pages_.data(page));
     return page;
   }
@@ -153,7 +158,6 @@ void BenchShared(ThreadPool& pool) {
     for (const int64_t depth : {1024, 2048, 4096}) {
       Decode own(pool, shape, DType::kF16, kSequences, depth, false);
       Decode shared(pool, shape, DType::kF16, kSequences, depth, true);
-      Decode one(pool, shape, DType::kF16, 1, depth, false);
       own.Run(), shared.Run();
       std::vector<double> own_s, shared_s;
       for (int round = 0; round < kRounds; ++round) {
@@ -170,15 +174,164 @@ void BenchShared(ThreadPool& pool) {
   }
 }
 
+// -- One pass against three -------------------------------------------------------------------------------
+constexpr int kHeadDim = 64;
+constexpr float kScale = 0.125f;
+
+// x[i] = exp(x[i] - max) / their sum, for the compiler to make vectors of.
+__attribute__((target_clones("avx512f", "avx2,fma", "default"), optimize("O3"))) void SoftmaxRow(float* x,
+                                                                                                 int64_t n) {
+  float max = x[0], total = 0;
+  for (int64_t i = 0; i < n; ++i) max = x[i] > max ? x[i] : max;
+  for (int64_t i = 0; i < n; ++i) {
+    float t = (x[i] - max) * (kScale * 1.44269504f);
+    t = t > -126.0f ? t : -126.0f;
+    const auto whole = static_cast<int32_t>(t - 0.5f);
+    const float f = t - static_cast<float>(whole);
+    const float p =
+        0.99999926f + f * (0.69312181f + f * (0.24024745f + f * (5.591786e-2f + f * 9.57009e-3f)));
+    x[i] = p * __builtin_bit_cast(float, (whole + 127) << 23);
+    total += x[i];
+  }
+  const float inverse = 1 / total;
+  for (int64_t i = 0; i < n; ++i) x[i] *= inverse;
+}
+
+// One head of causal attention over a prompt, all scores of it written down: a pass for them, one for the
+// softmax and one for the values. The products are those of the weights, on keys packed as such.
+class ThreePasses {
+ public:
+  explicit ThreePasses(int64_t tokens)
+      : tokens_(tokens),
+        q_(RandomFloats(tokens * kHeadDim, 3)),
+        out_(q_.size()),
+        scores_(AlignedBuffer::Allocate(tokens * tokens * sizeof(float)).value()) {
+    const std::vector<float> k = RandomFloats(tokens * kHeadDim, 1);
+    k_ = Packed(k, tokens, kHeadDim);
+    v_ = Packed(RandomFloats(tokens * kHeadDim, 2), kHeadDim, tokens);
+  }
+
+  void Run() {
+    const KernelTable& kernels = BestKernels();
+    float* scores = scores_.as<float>();
+    for (int64_t t = 0; t < tokens_; t += kRows) {
+      const PackedMatrix k{DType::kF32, tokens_, kHeadDim, k_.data()};
+      kernels.matmul_f32(k, 0, (t + kRows) / kPanelRows, &q_[t * kHeadDim], kHeadDim, kRows,
+                         scores + t * tokens_, tokens_);
+    }
+    for (int64_t t = 0; t < tokens_; ++t) {
+      SoftmaxRow(scores + t * tokens_, t + 1);
+      std::fill(scores + t * tokens_ + t + 1, scores + t * tokens_ + (t / kRows + 1) * kRows, 0.0f);
+    }
+    const auto panel_bytes = static_cast<int64_t>(PanelBytes(DType::kF32, tokens_));
+    for (int64_t t = 0; t < tokens_; t += kRows) {
+      for (int64_t d = 0; d < kHeadDim; d += kPanelRows) {
+        const PackedMatrix v{DType::kF32, kPanelRows, t + kRows, v_.data() + d / kPanelRows * panel_bytes};
+        kernels.matmul_f32(v, 0, 1, scores + t * tokens_, tokens_, kRows, &out_[t * kHeadDim + d], kHeadDim);
+      }
+    }
+  }
+
+ private:
+  static constexpr int64_t kRows = 128;
+  static AlignedBuffer Packed(const std::vector<float>& x, int64_t rows, int64_t cols) {
+    const auto panels = rows / kPanelRows;
+    AlignedBuffer packed = AlignedBuffer::Allocate(panels * PanelBytes(DType::kF32, cols)).value();
+    BestKernels().pack(DType::kF32, reinterpret_cast<const std::byte*>(x.data()), rows, cols, 0, panels,
+                       packed.data());
+    return packed;
+  }
+
+  int64_t tokens_;
+  std::vector<float> q_, out_;
+  AlignedBuffer scores_, k_, v_;
+};
+
+// The same as the model calls it.
+class OnePass {
+ public:
+  OnePass(ThreadPool& pool, int64_t tokens)
+      : layout_({{0}}, 1, kHeadDim, DType::kF32, kPageTokens),
+        pages_(PagePool::Create(tokens / kPageTokens * layout_.page_bytes(), layout_.page_bytes()).value()),
+        attention_(BestKernels(), pool, layout_, 1, {.scale = kScale}, true),
+        tokens_(tokens, Token{1}),
+        q_(RandomFloats(tokens * kHeadDim, 3)),
+        out_(q_.size()) {
+    std::vector<PageId>& group = table_.groups.emplace_back();
+    const std::vector<float> x = RandomFloats(static_cast<int64_t>(layout_.page_bytes() / sizeof(float)), 1);
+    for (int64_t page = 0; page < tokens / kPageTokens; ++page) {
+      group.push_back(pages_.Allocate().value());
+      std::memcpy(pages_.data(group.back()), x.data(), layout_.page_bytes());
+    }
+    step_.sequences.push_back({.tokens = tokens_, .position = 0, .pages = &table_});
+    attention_.Prepare(step_);
+  }
+  void Run() { attention_.Run(0, pages_, {q_.data(), kHeadDim, out_.data(), kHeadDim}); }
+  double scratch_bytes() const { return static_cast<double>(attention_.ScratchBytes()); }
+
+ private:
+  KvLayout layout_;
+  PagePool pages_;
+  PagedAttention attention_;
+  std::vector<Token> tokens_;
+  std::vector<float> q_, out_;
+  PageTable table_;
+  StepPlan step_;
+};
+
+// Seconds to read and write a byte of memory that no cache holds.
+double SecondsPerByte(ThreadPool& pool) {
+  constexpr int64_t kBytes = int64_t{512} << 20;
+  const AlignedBuffer buffer = AlignedBuffer::Allocate(kBytes).value();
+  std::memset(buffer.data(), 1, kBytes);
+  const double seconds =
+      SecondsOf(pool, [&] { std::memcpy(buffer.data(), buffer.data() + kBytes / 2, kBytes / 2); });
+  return seconds / kBytes;
+}
+
+// Per pair of query and key both do the same arithmetic; three passes also write a score, read and write it,
+// and read it. Costs per pair are measured where the scores stay in the cache.
+void BenchOnePass(ThreadPool& pool) {
+  constexpr int64_t kTokens = 16384, kSmall = 512;
+  const auto pairs = [](double tokens) { return tokens * (tokens + 1) / 2; };
+  const auto fastest = [&](auto& passes) {
+    double seconds = 1e9;
+    for (int i = 0; i < 20; ++i) seconds = std::min(seconds, SecondsOf(pool, [&] { passes.Run(); }));
+    return seconds / pairs(kSmall);
+  };
+  OnePass one_small(pool, kSmall), one(pool, kTokens);
+  ThreePasses three_small(kSmall), three(kTokens);
+  const double one_pair_s = fastest(one_small), three_pair_s = fastest(three_small);
+  one.Run(), three.Run();
+  std::vector<double> one_s, three_s;
+  double byte_s = 1e9;
+  for (int round = 0; round < kRounds; ++round) {
+    one_s.push_back(SecondsOf(pool, [&] { one.Run(); }));
+    three_s.push_back(SecondsOf(pool, [&] { three.Run(); }));
+    byte_s = std::min(byte_s, SecondsPerByte(pool));
+  }
+  const Ratio ratio = RatioOf(one_s, three_s);
+  constexpr double kScoreBytes = 4 * sizeof(float);
+  const double model = one_pair_s / (three_pair_s + kScoreBytes * byte_s);
+  fmt::print(
+      "onepass {} tokens: {:.3f} ({:.3f}..{:.3f}) of the time of three passes, the model says {:.3f}; "
+      "scratch 1/{:.0f}\n",
+      kTokens, ratio.median, ratio.min, ratio.max, model,
+      static_cast<double>(kTokens) * kTokens * sizeof(float) / one.scratch_bytes());
+}
+
+int Main(int argc, char** argv) {
+  constexpr std::pair<std::string_view, void (*)(ThreadPool&)> kParts[] = {
+      {"types", BenchTypes}, {"shared", BenchShared}, {"onepass", BenchOnePass}};
+  ThreadPool pool(argc > 2 ? std::max(1, std::atoi(argv[2])) : 1);
+  for (const auto& [name, bench] : kParts) {
+    if (argc > 1 && argv[1] == name) return bench(pool), 0;
+  }
+  fmt::print(stderr, "usage: attention_bench types|shared|onepass [threads]\n");
+  return 2;
+}
+
 }  // namespace
 }  // namespace quire
 
-int main(int argc, char** argv) {
-  using namespace quire;
-  ThreadPool pool(argc > 2 ? std::max(1, std::atoi(argv[2])) : 1);
-  const std::string_view what = argc > 1 ? argv[1] : "";
-  if (what == "types")
-    BenchTypes(pool);
-  else
-    BenchShared(pool);
-}
+int main(int argc, char** argv) { return quire::Main(argc, argv); }

@@ -60,6 +60,8 @@ void PagedAttention::Prepare(const StepPlan& plan) {
     GrowTo(scratch.partial_lses, rows);
     GrowTo(scratch.lses, rows);
     scratch.rows.reserve(rows);
+    scratch.k_tiles.reserve(kAttentionSplit / kPageLane);
+    scratch.v_tiles.reserve(kAttentionSplit / kPageLane);
   }
   if (open_tasks_size_ < counters) {
     open_tasks_ = std::make_unique<std::atomic<int>[]>(counters);

@@ -3,6 +3,8 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cmath>
+#include <numeric>
 #include <string>
 
 #include "quire/kernels/kv_codec.h"
@@ -13,6 +15,7 @@ namespace {
 
 constexpr int kKvHeads = 2, kHeads = 6, kHeadDim = 48;
 constexpr int64_t kRowFloats = kHeads * kHeadDim;
+constexpr float kScale = 0.2f;
 
 // Sequences over one pool. Every page holds random keys and values.
 class Step {
@@ -51,12 +54,9 @@ class Step {
 
   // What attention gives for random queries, layer by layer.
   std::vector<float> Attend(bool exact, int threads) {
-    StepPlan plan;
-    for (size_t i = 0; i < tables_.size(); ++i) {
-      plan.sequences.push_back({.tokens = tokens_[i], .position = positions_[i], .pages = &tables_[i]});
-    }
+    const StepPlan plan = Plan();
     ThreadPool pool(threads);
-    PagedAttention attention(BestKernels(), pool, layout_, kHeads, {.scale = 0.2f}, exact);
+    PagedAttention attention(BestKernels(), pool, layout_, kHeads, {.scale = kScale}, exact);
     attention.Prepare(plan);
     const int64_t floats = plan.tokens() * kRowFloats;
     const std::vector<float> q = RandomFloats(floats, 3);
@@ -67,7 +67,49 @@ class Step {
     return out;
   }
 
+  // What it takes beside the results, and reads.
+  void Prepare(int threads) {
+    const StepPlan plan = Plan();
+    ThreadPool pool(threads);
+    PagedAttention attention(BestKernels(), pool, layout_, kHeads, {.scale = kScale}, true);
+    attention.Prepare(plan);
+    scratch_bytes = attention.ScratchBytes();
+    bytes_read = attention.BytesRead();
+  }
+  size_t scratch_bytes = 0, bytes_read = 0;
+
+  // One query head of sequence 0 in double precision, whose queries are those of Attend.
+  std::vector<double> InDoubles(int64_t token, int head) const {
+    const int64_t page_tokens = layout_.page_tokens(), position = positions_[0] + token;
+    const int kv_head = head / (kHeads / kKvHeads);
+    const std::vector<float> q = RandomFloats(std::ssize(tokens_[0]) * kRowFloats, 3);
+    std::vector<float> k(kHeadDim), v(kHeadDim);
+    std::vector<double> out(kHeadDim);
+    double total = 0;
+    for (int64_t p = 0; p <= position; ++p) {
+      const std::byte* page = pool_.data(tables_[0].groups[0][p / page_tokens]);
+      BestKernels().load_kv(layout_.type(), static_cast<int>(page_tokens), kHeadDim,
+                            static_cast<int>(p % page_tokens), page + layout_.KTileOffset(0, kv_head),
+                            page + layout_.VTileOffset(0, kv_head), k.data(), v.data());
+      const float* query = &q[token * kRowFloats + head * kHeadDim];
+      const double weight =
+          std::exp(kScale * std::inner_product(k.begin(), k.end(), query, 0.0, std::plus(),
+                                               [](float a, float b) { return double{a} * b; }));
+      total += weight;
+      for (int d = 0; d < kHeadDim; ++d) out[d] += weight * v[d];
+    }
+    for (double& x : out) x /= total;
+    return out;
+  }
+
  private:
+  StepPlan Plan() const {
+    StepPlan plan;
+    for (size_t i = 0; i < tables_.size(); ++i) {
+      plan.sequences.push_back({.tokens = tokens_[i], .position = positions_[i], .pages = &tables_[i]});
+    }
+    return plan;
+  }
   PageId NewPage() {
     const PageId page = pool_.Allocate();
     const std::vector<float> x = RandomFloats(2 * kHeadDim * layout_.page_tokens(), page);
@@ -103,6 +145,48 @@ TEST_P(SharedPages, GiveTheBitsOfPagesOfOnesOwn) {
       EXPECT_EQ(step.Attend(exact, 3), shared);
       step.Unshare();
       EXPECT_EQ(step.Attend(exact, 2), shared);
+    }
+  }
+}
+
+// One layer over a whole prompt. A version that wrote all scores down would need as many floats as there are
+// pairs, head by head (Rabe and Staats 2021, section 1; FuseMax, Nayak et al. 2024, calls it three passes).
+TEST(AttentionOverAPrompt, NeedsTheSameMemoryWhateverItsLength) {
+  const KvLayout layout({{0}}, kKvHeads, kHeadDim, DType::kF32, 16);
+  size_t first_bytes = 0;
+  for (const int64_t tokens : {512, 2048, 16384, 32768}) {
+    Step step(layout);
+    step.Add(0, tokens);
+    step.Prepare(2);
+    if (first_bytes == 0) first_bytes = step.scratch_bytes;
+    EXPECT_EQ(step.scratch_bytes, first_bytes) << tokens;
+    const size_t scores = tokens * tokens * sizeof(float);
+    if (tokens >= 16384) {
+      EXPECT_LE(step.scratch_bytes, scores / 59);
+    }
+  }
+}
+
+TEST(AttentionOverAPrompt, ReadsKeysAndValuesOncePerBlockOfQueries) {
+  const KvLayout layout({{0}}, kKvHeads, kHeadDim, DType::kF16, 16);
+  const int64_t tokens = 4096, block = AttentionBlockTokens(kHeads / kKvHeads);
+  Step step(layout);
+  step.Add(0, tokens);
+  step.Prepare(2);
+  int64_t positions = 0;
+  for (int64_t t = 0; t < tokens; t += block) positions += std::min(t + block, tokens);
+  EXPECT_EQ(step.bytes_read, static_cast<size_t>(positions * kKvHeads * 2 * kHeadDim * 2));
+}
+
+TEST(AttentionOverAPrompt, IsThatInDoublePrecision) {
+  const KvLayout layout({{0}}, kKvHeads, kHeadDim, DType::kF32, 16);
+  Step step(layout);
+  step.Add(16384 - 200, 200);
+  const std::vector<float> out = step.Attend(true, 2);
+  for (const auto& [token, head] : {std::pair{0, 0}, {77, 3}, {199, 5}}) {
+    const std::vector<double> expected = step.InDoubles(token, head);
+    for (int d = 0; d < kHeadDim; ++d) {
+      ASSERT_NEAR(out[token * kRowFloats + head * kHeadDim + d], expected[d], 1e-5) << token << " " << head;
     }
   }
 }
