@@ -132,10 +132,23 @@ void ReadBeams(JsonFields& fields, const SamplingParams& sampling, const ServedM
   call.samples = call.n;
 }
 
+int64_t CountCharacters(std::string_view text) {
+  return std::ranges::count_if(text, [](char c) { return (c & 0xc0) != 0x80; });
+}
+
+std::string ReadShortText(JsonFields& fields, std::string_view name, int64_t most) {
+  std::string text = fields.String(name).value_or("");
+  const int64_t characters = CountCharacters(text);
+  if (characters > most) {
+    fields.Reject(name, fmt::format("has {} characters; it may have {}", characters, most));
+  }
+  return text;
+}
+
 std::string ReadCacheSalt(JsonFields& fields) {
   const std::optional<std::string> salt = fields.String("cache_salt");
   if (!salt) return {};
-  const int64_t characters = std::ranges::count_if(*salt, [](char c) { return (c & 0xc0) != 0x80; });
+  const int64_t characters = CountCharacters(*salt);
   if (characters < 1 || characters > kMaxCacheSaltCharacters) {
     fields.Reject("cache_salt", fmt::format("has {} characters; it must have 1 to {}", characters,
                                             kMaxCacheSaltCharacters));
@@ -144,21 +157,14 @@ std::string ReadCacheSalt(JsonFields& fields) {
 }
 
 bool ReadRetention(JsonFields& fields, Request& request) {
-  constexpr size_t kMostBytes = 256;
-  const auto text = [&](std::string_view name) {
-    std::string value = fields.String(name).value_or("");
-    if (value.size() > kMostBytes) {
-      fields.Reject(name, fmt::format("has {} bytes; it may have {}", value.size(), kMostBytes));
-    }
-    return value;
-  };
-  request.session.id = text("session_id");
-  request.session.next_tool = text("expected_tool");
+  constexpr int64_t kMost = 256;
+  request.session.id = ReadShortText(fields, "session_id", kMost);
+  request.session.next_tool = ReadShortText(fields, "expected_tool", kMost);
   if (request.session.id.empty() && !request.session.next_tool.empty()) {
     fields.Reject("expected_tool", "is about a session; name it in session_id");
   }
-  (void)text("prompt_cache_key");  // where to send the request: there is one place
-  const std::string retention = text("prompt_cache_retention");
+  (void)ReadShortText(fields, "prompt_cache_key", kMost);  // where to send the request: there is one place
+  const std::string retention = ReadShortText(fields, "prompt_cache_retention", kMost);
   if (retention != "" && retention != "in_memory" && retention != "24h") {
     fields.Reject("prompt_cache_retention", "must be \"in_memory\" or \"24h\"");
   }

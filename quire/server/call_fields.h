@@ -21,6 +21,11 @@ void ReadDelivery(JsonFields& fields, Call& call);
 // Beam search, where it is asked for: `call.samples` beams are followed, and the `call.n` best are answered.
 void ReadBeams(JsonFields& fields, const SamplingParams& sampling, const ServedModel& served, Call& call);
 
+// A text of at most `most` characters; empty when the field is absent.
+std::string ReadShortText(JsonFields& fields, std::string_view name, int64_t most);
+// In UTF-8.
+int64_t CountCharacters(std::string_view text);
+
 // Whose cached prefixes the request shares: those of equal salt. Empty when the field is absent.
 std::string ReadCacheSalt(JsonFields& fields);
 

@@ -21,8 +21,8 @@ constexpr std::string_view kPath = "/v1/sessions/";
 constexpr int64_t kDay_s = 86400;
 constexpr int64_t kMaxTtl_s = 30 * kDay_s;
 constexpr int64_t kMaxPin_s = 7 * kDay_s;
-constexpr size_t kMaxNameBytes = 256;
-constexpr size_t kMaxMetadataKeys = 16, kMaxMetadataBytes = 4096;
+constexpr int64_t kMaxName = 256, kMaxMetadataText = 512;
+constexpr size_t kMaxMetadataKeys = 16;
 
 int64_t Now() { return time(nullptr); }
 
@@ -66,25 +66,20 @@ ApiResult<ordered_json> BodyOf(const HttpRequest& request) {
   return ParseJsonBody(request.body);
 }
 
-std::string ReadName(JsonFields& fields) {
-  const std::string name = fields.String("name").value_or("");
-  if (name.size() > kMaxNameBytes) {
-    fields.Reject("name", fmt::format("has {} bytes; it may have {}", name.size(), kMaxNameBytes));
-  }
-  return name;
-}
+std::string ReadName(JsonFields& fields) { return ReadShortText(fields, "name", kMaxName); }
 
 ordered_json ReadMetadata(JsonFields& fields) {
   const ordered_json* metadata = fields.Object("metadata");
   if (metadata == nullptr) return ordered_json::object();
-  const bool texts =
-      std::ranges::all_of(*metadata, [](const ordered_json& value) { return value.is_string(); });
-  if (!texts || metadata->size() > kMaxMetadataKeys || DumpJson(*metadata).size() > kMaxMetadataBytes) {
-    fields.Reject("metadata", fmt::format("must be an object of at most {} texts, {} bytes in all",
-                                          kMaxMetadataKeys, kMaxMetadataBytes));
-    return ordered_json::object();
+  bool good = metadata->size() <= kMaxMetadataKeys;
+  for (const auto& [key, value] : metadata->items()) {
+    good = good && CountCharacters(key) <= kMaxMetadataText && value.is_string() &&
+           CountCharacters(value.get_ref<const std::string&>()) <= kMaxMetadataText;
   }
-  return *metadata;
+  if (good) return *metadata;
+  fields.Reject("metadata", fmt::format("must be an object of at most {} texts of {} characters",
+                                        kMaxMetadataKeys, kMaxMetadataText));
+  return ordered_json::object();
 }
 
 // Computes a prompt and answers what of it was there.

@@ -27,7 +27,7 @@ TEST(SessionStore, IsTheOwnersAlone) {
          {store.Find(other, mine.id, 1000).error(), store.Remove(other, mine.id, 1000).error(),
           store.Restore(other, mine.id, 1000).error(), store.Save(other, mine.id, 1000).error()}) {
       EXPECT_EQ(error.status, 404);
-      EXPECT_EQ(error.message, store.Find(other, "sess-none", 1000).error().message.replace(22, 9, mine.id))
+      EXPECT_EQ(error.message, store.Find(other, "sess-none", 1000).error().message.replace(21, 9, mine.id))
           << "no difference to one that does not exist";
     }
     EXPECT_TRUE(store.List(other, "", 10, 1000).empty());

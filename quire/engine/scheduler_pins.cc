@@ -1,0 +1,58 @@
+// The scheduler's pins: those that clients ask for, within the share of their owner, and those of sessions
+// that wait for a tool.
+#include "quire/engine/scheduler.h"
+
+namespace quire {
+
+Result<int64_t> Scheduler::PinTable(const std::string& name, const PageTable& table, int64_t tokens,
+                                    PinFacts facts) {
+  const int64_t most = static_cast<int64_t>(limits_.pin_share * static_cast<double>(cache_->pages()));
+  const int64_t others = cache_->pins().PagesOf(facts.owner, name);
+  const int64_t pages = tokens / cache_->layout().page_tokens() * std::ssize(cache_->layout().groups());
+  if (others + pages > most) {
+    return Fail(ErrorCode::kResourceExhausted,
+                "{} pages are pinned, and {} more would exceed the {} that an owner may pin; unpin something",
+                others, pages, most);
+  }
+  facts.asked = true;
+  facts.begin_s = now_s_;
+  return cache_->Pin(name, table, tokens, std::move(facts));
+}
+
+Result<int64_t> Scheduler::Pin(const PinAsked& asked) {
+  if (!limits_.prefix_caching) {
+    return Fail(ErrorCode::kUnsupported,
+                "nothing can be pinned without prefix caching; start with --prefix-caching on");
+  }
+  PageTable table;
+  cache_->Match(table, asked.salt, asked.tokens);
+  const auto pinned =
+      PinTable(asked.name, table, table.tokens, {.owner = asked.owner, .expiry_s = now_s_ + asked.ttl_s});
+  cache_->Release(table);
+  return pinned;
+}
+
+// Where the owner has its share already, its oldest ones of the kind go; what alone is more stays as long as
+// everything else.
+void Scheduler::PinKept(const Sequence& sequence) {
+  const Request& request = sequence.owner->request;
+  for (const KeptPrefix& kept : request.kept) {
+    const PinFacts facts{.owner = request.owner, .expiry_s = now_s_ + kept.ttl_s};
+    while (!PinTable(kept.name, sequence.pages, kept.tokens, facts) &&
+           cache_->YieldOldestPin(request.owner, kKeptPrefix, kept.name)) {
+    }
+  }
+}
+
+void Scheduler::PinForReturn(Sequence& sequence) {
+  const Request& request = sequence.owner->request;
+  if (request.session.id.empty() || sequence.sample != 0 || !limits_.prefix_caching) return;
+  const auto computed = std::span(sequence.tokens).first(sequence.computed);
+  cache_->Publish(sequence.pages, request.cache_salt, computed);
+  StepWork again;
+  again.Add(0, sequence.computed, true);
+  sessions_.Leave(request, sequence.called_tool, sequence.pages, step_time_.Seconds(again), !waiting_.empty(),
+                  now_s_);
+}
+
+}  // namespace quire
