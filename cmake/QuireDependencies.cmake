@@ -23,7 +23,6 @@ endfunction()
 quire_archive(pcre2 pcre2-8 pcre2.h)
 quire_archive(utf8proc utf8proc utf8proc.h)
 quire_archive(lmdb lmdb lmdb.h)
-quire_archive(uring uring liburing.h)
 quire_archive(xxhash xxhash xxhash.h)
 quire_archive(zstd zstd zstd.h)
 # Line editing. The archive names its own needs nowhere: libbsd (and libmd below it) and terminfo.

@@ -17,7 +17,6 @@
 #include "quire/engine/runtime.h"
 #include "quire/kernels/kv_codec.h"
 #include "quire/model/transformer.h"
-#include "quire/tiers/io_ring.h"
 
 namespace quire {
 namespace {
@@ -155,7 +154,6 @@ class DoctorVerb final : public Verb {
     text += Line("reading",
                  fmt::format("{} on all threads, {} on one", Gigabytes(f.read_all), Gigabytes(f.read_one)));
     text += Line("multiplying", fmt::format("{} int8, {} float", Gigaops(f.int8_ops), Gigaops(f.f32_ops)));
-    text += Line("disk tier", IoRing::Available() ? "io_uring" : "threads: io_uring is not to be had here");
     text += Line("model cache", fmt::format("{} ({}, {} free)", ModelCacheFolder(), f.cache.file_system,
                                             FormatByteSize(f.cache.free_bytes)));
     if (f.model) {
@@ -184,7 +182,6 @@ class DoctorVerb final : public Verb {
                                    {"read_bytes_per_second_one_thread", f.read_one},
                                    {"int8_ops_per_second", f.int8_ops},
                                    {"f32_ops_per_second", f.f32_ops},
-                                   {"io_uring", IoRing::Available()},
                                    {"cache_folder", ModelCacheFolder()},
                                    {"cache_file_system", f.cache.file_system},
                                    {"cache_free_bytes", f.cache.free_bytes}};

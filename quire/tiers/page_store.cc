@@ -61,7 +61,7 @@ Result<std::unique_ptr<PageStore>> PageStore::Open(PageStoreOptions options, con
   if (store->catalog_.replaced()) set.log("the index of KV pages on disk was damaged; it starts empty");
   store->Load();
   if (set.probe) store->Probe();
-  store->mover_.Begin(set.threads, set.io_uring, [&store = *store] { store.wake_(); });
+  store->mover_.Begin(set.threads, [&store = *store] { store.wake_(); });
   return store;
 }
 

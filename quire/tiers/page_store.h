@@ -38,12 +38,11 @@ struct PageStoreOptions {
   std::filesystem::path folder;  // made where it is missing
   int64_t quota_bytes = 0;       // of slots; the catalog takes some 100 bytes a page beside them
   size_t page_bytes = 0;
-  std::string format;    // what the bytes of pages mean; pages of another format are dropped
-  std::string secret;    // 32 bytes to encrypt pages with; empty: plain
-  int threads = 4;       // that read and write, where io_uring is not to be had
-  bool io_uring = true;  // where the system allows it
-  int depth = 256;       // moves that can be under way
-  bool probe = true;     // measure the disk at once, which takes some 8 MiB of it for a moment
+  std::string format;  // what the bytes of pages mean; pages of another format are dropped
+  std::string secret;  // 32 bytes to encrypt pages with; empty: plain
+  int threads = 4;     // that read and write
+  int depth = 256;     // moves that can be under way
+  bool probe = true;   // measure the disk at once, which takes some 8 MiB of it for a moment
   // To be compared with only: every page is moved alone and waited for, and written again each time it has
   // been brought back, as engines do that swap page by page.
   bool page_by_page = false;
@@ -75,7 +74,6 @@ class PageStore final : public PageTier {
   void SetWake(std::function<void()> wake) override { wake_ = std::move(wake); }
   void TakeCompleted(std::vector<Completion>& completed) override;
   void AddUsage(std::vector<TierUsage>& places) const override;
-  bool uses_io_uring() const { return mover_.uses_ring(); }
   const PageStoreCounts& counts() const { return counts_; }
 
  private:

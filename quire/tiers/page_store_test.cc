@@ -150,29 +150,25 @@ TEST_F(PageStoreTest, TheDiskIsMeasured) {
   EXPECT_FALSE(fs::exists(options_.folder / "probe"));
 }
 
-// With and without io_uring, in one move or in many.
 TEST_F(PageStoreTest, NeighboursAreMovedTogether) {
-  for (const bool io_uring : {false, true}) {
-    for (const char* secret : {"", "0123456789abcdef0123456789abcdef"}) {
-      options_.io_uring = io_uring;
-      options_.secret = secret;
-      options_.format += "x";
-      options_.threads = 1;
-      Open();
-      std::vector<std::vector<std::byte>> pages, read(64, std::vector<std::byte>(kPageBytes));
-      for (int i = 0; i < 64; ++i) pages.push_back(Page(i));
-      for (int i = 0; i < 64; ++i) ASSERT_TRUE(Start(i, pages[i]));
-      std::vector<PageTier::Completion> completed;
-      while (completed.size() < 64) store_->TakeCompleted(completed);
-      Overwrite("pages.slab", 20 * kSlotBytes + 77, "?");  // its neighbours are right all the same
-      for (int i = 0; i < 64; ++i) ASSERT_TRUE(store_->StartRead(Key(i), read[i], i));
-      completed.clear();
-      while (completed.size() < 64) store_->TakeCompleted(completed);
-      for (const auto& completion : completed) EXPECT_EQ(completion.ok, completion.tag != 20);
-      for (int i = 0; i < 64; ++i) EXPECT_TRUE(i == 20 || read[i] == pages[i]);
-      EXPECT_EQ(Usage().pages, 63);
-      EXPECT_EQ(store_->counts().bad_pages, 1);
-    }
+  for (const char* secret : {"", "0123456789abcdef0123456789abcdef"}) {
+    options_.secret = secret;
+    options_.format += "x";
+    options_.threads = 1;
+    Open();
+    std::vector<std::vector<std::byte>> pages, read(64, std::vector<std::byte>(kPageBytes));
+    for (int i = 0; i < 64; ++i) pages.push_back(Page(i));
+    for (int i = 0; i < 64; ++i) ASSERT_TRUE(Start(i, pages[i]));
+    std::vector<PageTier::Completion> completed;
+    while (completed.size() < 64) store_->TakeCompleted(completed);
+    Overwrite("pages.slab", 20 * kSlotBytes + 77, "?");  // its neighbours are right all the same
+    for (int i = 0; i < 64; ++i) ASSERT_TRUE(store_->StartRead(Key(i), read[i], i));
+    completed.clear();
+    while (completed.size() < 64) store_->TakeCompleted(completed);
+    for (const auto& completion : completed) EXPECT_EQ(completion.ok, completion.tag != 20);
+    for (int i = 0; i < 64; ++i) EXPECT_TRUE(i == 20 || read[i] == pages[i]);
+    EXPECT_EQ(Usage().pages, 63);
+    EXPECT_EQ(store_->counts().bad_pages, 1);
   }
 }
 

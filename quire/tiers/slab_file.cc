@@ -15,6 +15,23 @@ namespace {
 constexpr size_t kAlignment = 4096;     // of slots
 constexpr int64_t kChunk = 32LL << 20;  // the file grows by
 
+// So many bytes of it were moved. True when none are left.
+bool Advance(SlabTransfer& transfer, int64_t moved) {
+  transfer.at += moved;
+  size_t whole = 0;
+  for (auto left = static_cast<size_t>(moved); whole < transfer.parts.size(); ++whole) {
+    iovec& part = transfer.parts[whole];
+    if (left < part.iov_len) {
+      part.iov_base = static_cast<std::byte*>(part.iov_base) + left;
+      part.iov_len -= left;
+      break;
+    }
+    left -= part.iov_len;
+  }
+  transfer.parts.erase(transfer.parts.begin(), transfer.parts.begin() + static_cast<int64_t>(whole));
+  return transfer.parts.empty();
+}
+
 }  // namespace
 
 Status SlabFile::Open(const std::filesystem::path& path, size_t page_bytes, int64_t max_bytes) {
@@ -46,22 +63,6 @@ SlabTransfer SlabFile::Plan(bool writes, uint32_t slot, std::span<SlabPage> page
     transfer.parts.push_back({page.trailer.data(), page.trailer.size()});
   }
   return transfer;
-}
-
-bool SlabFile::Advance(SlabTransfer& transfer, int64_t moved) {
-  transfer.at += moved;
-  size_t whole = 0;
-  for (auto left = static_cast<size_t>(moved); whole < transfer.parts.size(); ++whole) {
-    iovec& part = transfer.parts[whole];
-    if (left < part.iov_len) {
-      part.iov_base = static_cast<std::byte*>(part.iov_base) + left;
-      part.iov_len -= left;
-      break;
-    }
-    left -= part.iov_len;
-  }
-  transfer.parts.erase(transfer.parts.begin(), transfer.parts.begin() + static_cast<int64_t>(whole));
-  return transfer.parts.empty();
 }
 
 bool SlabFile::Move(SlabTransfer& transfer) const {

@@ -45,10 +45,7 @@ class SlabFile {
   bool TakeRoomFor(const SlabTransfer& transfer, size_t pages);
   // Moves all of it. False where the disk does not give the bytes back or does not take them; errno says why.
   bool Move(SlabTransfer& transfer) const;
-  // So many bytes of it were moved. True when none are left.
-  static bool Advance(SlabTransfer& transfer, int64_t moved);
 
-  int file() const { return fd_; }
   size_t slot_bytes() const { return slot_bytes_; }
   int64_t slots() const { return max_bytes_ / static_cast<int64_t>(slot_bytes_); }
 

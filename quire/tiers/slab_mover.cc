@@ -20,14 +20,9 @@ constexpr size_t kRunPages = 256;      // three parts each; the system takes 1,0
 SlabMover::SlabMover(SlabFile& slab, const PageSeal& seal, PageCatalog& catalog)
     : slab_(slab), seal_(seal), catalog_(catalog) {}
 
-void SlabMover::Begin(int threads, bool may_use_ring, std::function<void()> wake) {
+void SlabMover::Begin(int threads, std::function<void()> wake) {
   wake_ = std::move(wake);
-  if (may_use_ring) ring_ = IoRing::Make();
-  if (ring_ != nullptr) {
-    threads_.emplace_back([this] { WorkWithRing(); });
-  } else {
-    for (int i = 0; i < threads; ++i) threads_.emplace_back([this] { WorkAlone(); });
-  }
+  for (int i = 0; i < threads; ++i) threads_.emplace_back([this] { Work(); });
 }
 
 SlabMover::~SlabMover() {
@@ -74,7 +69,7 @@ std::vector<SlabMove> SlabMover::NextMoves() {
   return moves;
 }
 
-void SlabMover::WorkAlone() {
+void SlabMover::Work() {
   while (true) {
     Run run;
     {
@@ -86,38 +81,6 @@ void SlabMover::WorkAlone() {
     if (!Prepare(run)) continue;
     const bool moved = slab_.Move(run.transfer);
     Finish(run, moved, errno);
-  }
-}
-
-// New moves are seen whenever one ends, so the ring is kept full.
-void SlabMover::WorkWithRing() {
-  while (true) {
-    std::unique_ptr<Run> run;
-    {
-      std::unique_lock lock(mutex_);
-      if (ring_->under_way() == 0) work_.wait(lock, [&] { return stopping_ || waiting(); });
-      if (!waiting() && ring_->under_way() == 0) return;
-      if (waiting() && ring_->under_way() < IoRing::kDepth) {
-        run = std::make_unique<Run>();
-        run->moves = NextMoves();
-      }
-    }
-    const auto start = [&](Run& started) {
-      const SlabTransfer& transfer = started.transfer;
-      ring_->Start(transfer.writes, slab_.file(), transfer.parts, transfer.at, &started);
-    };
-    if (run != nullptr) {
-      if (Prepare(*run)) start(*run.release());
-      continue;
-    }
-    const IoRing::Ended ended = ring_->Wait();
-    std::unique_ptr<Run> back(static_cast<Run*>(ended.tag));
-    const bool interrupted = ended.moved == -EINTR || ended.moved == -EAGAIN;
-    if (interrupted || (ended.moved > 0 && !SlabFile::Advance(back->transfer, ended.moved))) {
-      start(*back.release());
-    } else {
-      Finish(*back, ended.moved > 0, ended.moved == 0 ? EIO : static_cast<int>(-ended.moved));
-    }
   }
 }
 

@@ -1,9 +1,6 @@
 // Moves pages between memory and the slots of a slab file in the background, and keeps the catalog: what was
 // written is named there after it is on disk. Pages that lie next to each other are moved by one read or
 // write.
-//
-// Where the system allows it one thread keeps many of them under way (io_uring); else threads wait for one
-// each.
 #ifndef QUIRE_TIERS_SLAB_MOVER_H_
 #define QUIRE_TIERS_SLAB_MOVER_H_
 
@@ -11,14 +8,12 @@
 #include <cstdint>
 #include <deque>
 #include <functional>
-#include <memory>
 #include <mutex>
 #include <span>
 #include <thread>
 #include <vector>
 
 #include "quire/base/clock.h"
-#include "quire/tiers/io_ring.h"
 #include "quire/tiers/page_catalog.h"
 #include "quire/tiers/page_seal.h"
 #include "quire/tiers/slab_file.h"
@@ -47,9 +42,8 @@ class SlabMover {
   // Finishes what was started.
   ~SlabMover();
 
-  // `threads` where there is no ring. To be called once, before the first move.
-  void Begin(int threads, bool may_use_ring, std::function<void()> wake);
-  bool uses_ring() const { return ring_ != nullptr; }
+  // `wake` is called when reads or writes have ended. To be called once, before the first move.
+  void Begin(int threads, std::function<void()> wake);
 
   void Start(SlabMove move);
   // Appends the reads and writes that ended.
@@ -73,14 +67,12 @@ class SlabMover {
   void Commit(std::vector<SlabMove> written);
   void Complete(std::vector<SlabMove> moves);
 
-  void WorkAlone();
-  void WorkWithRing();
+  void Work();
 
   SlabFile& slab_;
   const PageSeal& seal_;
   PageCatalog& catalog_;
   std::function<void()> wake_ = [] {};
-  std::unique_ptr<IoRing> ring_;
 
   std::mutex mutex_;  // guards what follows
   std::condition_variable work_, idle_;
