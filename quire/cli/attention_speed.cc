@@ -31,6 +31,9 @@ struct Readers {
       rows.push_back({&q[r * head_dim], &out[r * head_dim], &lse[r], 0, kKeys});
     }
   }
+  // A copy's rows would be those of the original.
+  Readers(const Readers&) = delete;
+  Readers(Readers&&) = default;
 };
 
 class AttentionBench {
@@ -45,33 +48,38 @@ class AttentionBench {
     std::vector<std::pair<double, double>> points;
     for (const int64_t rows : kRowCounts) points.emplace_back(rows, SecondsPerKey(rows));
     const double read = bench_.profile.ReadSpeed(static_cast<double>(bench_.arena.size()));
-    return {Curve(std::move(points)), std::min(1.0, StreamSpeed() / read)};
+    return {Curve(std::move(points)), StreamSpeed() / read};
   }
 
  private:
+  std::vector<Readers> MakeReaders(int64_t rows) const {
+    std::vector<Readers> readers;
+    for (int i = 0; i < bench_.pool.threads(); ++i) readers.emplace_back(rows, head_dim_);
+    return readers;
+  }
+
   // On one thread of all, over pages that stay in its cache.
   double SecondsPerKey(int64_t rows) {
-    std::vector<Readers> readers(bench_.pool.threads(), Readers(rows, head_dim_));
-    const double seconds = FastestSeconds(kPointBudgetS, [&] {
-      bench_.pool.Run(bench_.pool.threads(), [&](int64_t task, int) {
-        Attend(static_cast<size_t>(task) * 2 * tile_bytes_ * kKeys / kPageTokens, 2 * tile_bytes_,
-               readers[task]);
-      });
-    });
-    return (seconds - bench_.profile.region_s) / kKeys;
+    std::vector<Readers> readers = MakeReaders(rows);
+    constexpr int64_t kAgain = 8;
+    const double seconds =
+        SecondsPerPiece(bench_.pool, kAgain * bench_.pool.threads(), kPointBudgetS, [&](int64_t, int worker) {
+          const size_t offset = static_cast<size_t>(worker) * 2 * tile_bytes_ * kKeys / kPageTokens;
+          Attend(offset, 2 * tile_bytes_, readers[worker]);
+        });
+    return seconds / kKeys;
   }
 
   // Over all of the arena, as if it were pages of many heads: what one head reads lies far apart.
   double StreamSpeed() {
-    std::vector<Readers> readers(bench_.pool.threads(), Readers(kStreamRows, head_dim_));
+    std::vector<Readers> readers = MakeReaders(kStreamRows);
     constexpr size_t kPages = kKeys / kPageTokens;
     const size_t heads = bench_.arena.size() / kPages / (2 * tile_bytes_);
-    const double seconds = FastestSeconds(0, [&] {
-      bench_.pool.Run(static_cast<int64_t>(heads), [&](int64_t head, int worker) {
-        Attend(static_cast<size_t>(head) * 2 * tile_bytes_, heads * 2 * tile_bytes_, readers[worker]);
-      });
-    });
-    return static_cast<double>(heads * kPages * 2 * tile_bytes_) / seconds;
+    const auto attend = [&](int64_t head, int worker) {
+      Attend(static_cast<size_t>(head) * 2 * tile_bytes_, heads * 2 * tile_bytes_, readers[worker]);
+    };
+    const double seconds = SecondsPerPiece(bench_.pool, static_cast<int64_t>(heads), 0, attend);
+    return bench_.pool.threads() * static_cast<double>(kPages * 2 * tile_bytes_) / seconds;
   }
 
   // Over the pages that begin at `offset`, `stride` apart.
@@ -117,11 +125,6 @@ void SpeedBench::MeasureElements() {
     });
     return seconds / (kAgain * kFloats);
   };
-  profile.norm_s = per_float([&] {
-    kernels.add(x.data(), y.data(), kFloats);
-    kernels.rms_norm(x.data(), y.data(), kFloats, 1e-5f, 0, out.data());
-    kernels.quantize_row(out.data(), 0, quantized);
-  });
   profile.activate_s = per_float([&] {
     kernels.silu_mul(x.data(), y.data(), kFloats, out.data());
     kernels.quantize_row(out.data(), 0, quantized);
@@ -138,6 +141,11 @@ void SpeedBench::MeasureElements() {
                        k_tile, k_tile + tile);
     }
     std::copy_n(y.begin(), kFloats, x.begin());  // rotations by what are no cosines grow
+  });
+  profile.norm_s = per_float([&] {  // x grows: last
+    kernels.add(x.data(), y.data(), kFloats);
+    kernels.rms_norm(x.data(), y.data(), kFloats, 1e-5f, 0, out.data());
+    kernels.quantize_row(out.data(), 0, quantized);
   });
 }
 

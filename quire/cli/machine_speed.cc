@@ -21,7 +21,10 @@ namespace {
 constexpr int kArenaByte = 0x3C;
 constexpr double kReadBudgetS = 0.2;
 constexpr double kPointBudgetS = 0.02;
-constexpr int64_t kCols = 1024;
+constexpr int64_t kStreamPieceBytes = 256 << 10;
+// What a product costs per weight and per output is told apart by two lengths of rows.
+constexpr int64_t kFewCols = 512, kCols = 2048;
+constexpr double kLeastSeconds = 1e-15;  // what noise would make of less
 constexpr int64_t kRowCounts[] = {1, 2, 4, 8, 16, 32, 64, 128};
 
 struct TestActivations {
@@ -37,50 +40,53 @@ struct TestActivations {
         sums(floats.size() / 16) {
     for (int64_t row = 0; row < rows; ++row) kernels.quantize_row(floats.data(), row, View(rows));
   }
-  QuantizedActivations View(int64_t rows) { return {rows, kCols, values.data(), scales.data(), sums.data()}; }
+  QuantizedActivations View(int64_t rows) { return View(rows, kCols); }
+  QuantizedActivations View(int64_t rows, int64_t cols) {
+    return {rows, cols, values.data(), scales.data(), sums.data()};
+  }
 };
 
 // As linear.h chooses the entry.
 void Multiply(const KernelTable& kernels, const PackedMatrix& w, int64_t begin, int64_t end,
               TestActivations& x, int64_t rows, float* y, int64_t y_stride) {
   if (IsQuantized(w.type)) {
-    kernels.matmul_q8(w, begin, end, x.View(rows), y, y_stride);
+    kernels.matmul_q8(w, begin, end, x.View(rows, w.cols), y, y_stride);
   } else {
     const auto matmul = w.type == DType::kBF16 ? kernels.matmul_bf16 : kernels.matmul_f32;
-    matmul(w, begin, end, x.floats.data(), kCols, rows, y, y_stride);
+    matmul(w, begin, end, x.floats.data(), w.cols, rows, y, y_stride);
   }
 }
 
-double ReadSeconds(ThreadPool& pool, std::span<const std::byte> bytes, double budget_s) {
+// Bytes per second on all threads of the pool.
+double ReadSpeed(ThreadPool& pool, std::span<const std::byte> bytes) {
+  constexpr int64_t kPieceWords = 1 << 15;
   const auto* words = reinterpret_cast<const uint64_t*>(bytes.data());
-  const int64_t count = static_cast<int64_t>(bytes.size() / sizeof(uint64_t));
-  const int64_t piece = std::clamp<int64_t>(count / (4 * pool.threads()) / 8 * 8, 1 << 10, 1 << 16);
+  const auto pieces = static_cast<int64_t>(bytes.size() / sizeof(uint64_t)) / kPieceWords;
   std::atomic<uint64_t> total = 0;
-  return FastestSeconds(budget_s, [&] {
-    pool.ParallelFor(count, piece, [&](int64_t begin, int64_t end, int) {
-      uint64_t sums[8] = {};
-      for (int64_t i = begin; i < end; i += 8) {
-        for (int k = 0; k < 8; ++k) sums[k] += words[i + k];
-      }
-      for (const uint64_t sum : sums) total.fetch_add(sum, std::memory_order_relaxed);
-    });
+  constexpr int64_t kAhead = 256;  // words: as the kernels do
+  const double seconds = SecondsPerPiece(pool, pieces, kReadBudgetS, [&](int64_t piece, int) {
+    uint64_t sums[8] = {};
+    for (int64_t i = piece * kPieceWords; i < (piece + 1) * kPieceWords; i += 8) {
+      __builtin_prefetch(words + i + kAhead);
+      for (int k = 0; k < 8; ++k) sums[k] += words[i + k];
+    }
+    for (const uint64_t sum : sums) total.fetch_add(sum, std::memory_order_relaxed);
   });
+  return pool.threads() * kPieceWords * sizeof(uint64_t) / seconds;
 }
 
-// Per weight, on all threads: each multiplies a panel of its own again and again.
-double ProductSeconds(const SpeedBench& bench, DType type, int64_t rows, TestActivations& x) {
-  const int64_t threads = bench.pool.threads();
-  const PackedMatrix w{type, threads * kPanelRows, kCols, bench.arena.data()};
+// Per output, on all threads: each multiplies some panels of its own again and again.
+double ProductSeconds(const SpeedBench& bench, DType type, int64_t cols, int64_t rows, TestActivations& x) {
+  constexpr int64_t kPanels = 8, kAgain = 8;
+  const int threads = bench.pool.threads();
+  const PackedMatrix w{type, threads * kPanels * kPanelRows, cols, bench.arena.data()};
   std::vector<float> y(static_cast<size_t>(rows * w.rows));
-  const int64_t again = std::max<int64_t>(1, 64 / rows);
-  const double seconds = FastestSeconds(kPointBudgetS, [&] {
-    bench.pool.Run(threads, [&](int64_t task, int) {
-      for (int64_t i = 0; i < again; ++i) {
-        Multiply(bench.kernels, w, task, task + 1, x, rows, y.data(), w.rows);
-      }
-    });
-  });
-  return (seconds - bench.profile.region_s) / static_cast<double>(again * w.rows * kCols);
+  const double seconds =
+      SecondsPerPiece(bench.pool, threads * kAgain, kPointBudgetS, [&](int64_t, int worker) {
+        const int64_t begin = worker * kPanels;
+        Multiply(bench.kernels, w, begin, begin + kPanels, x, rows, y.data(), w.rows);
+      });
+  return seconds / static_cast<double>(threads * kPanels * kPanelRows);
 }
 
 // Bytes per second of packed weights beyond the caches, multiplied with one row.
@@ -89,13 +95,11 @@ double StreamSpeed(const SpeedBench& bench, DType type, TestActivations& x) {
   const auto panels = static_cast<int64_t>(bench.arena.size() / panel_bytes);
   const PackedMatrix w{type, panels * kPanelRows, kCols, bench.arena.data()};
   std::vector<float> y(static_cast<size_t>(w.rows));
-  constexpr int64_t kPiece = 32;
-  const double seconds = FastestSeconds(0, [&] {
-    bench.pool.ParallelFor(panels, kPiece, [&](int64_t begin, int64_t end, int) {
-      Multiply(bench.kernels, w, begin, end, x, 1, y.data(), w.rows);
-    });
+  const int64_t piece = std::max<int64_t>(1, kStreamPieceBytes / static_cast<int64_t>(panel_bytes));
+  const double seconds = SecondsPerPiece(bench.pool, panels / piece, 0, [&](int64_t i, int) {
+    Multiply(bench.kernels, w, i * piece, (i + 1) * piece, x, 1, y.data(), w.rows);
   });
-  return static_cast<double>(panels) * static_cast<double>(panel_bytes) / seconds;
+  return bench.pool.threads() * static_cast<double>(piece) * static_cast<double>(panel_bytes) / seconds;
 }
 
 }  // namespace
@@ -117,19 +121,41 @@ double FastestSeconds(double budget_s, const std::function<void()>& call) {
   return fastest;
 }
 
+double SecondsPerPiece(ThreadPool& pool, int64_t pieces, double budget_s,
+                       const std::function<void(int64_t piece, int worker)>& fn) {
+  const Clock& clock = Clock::System();
+  std::vector<float> seconds;
+  const TimePoint start = clock.Now();
+  do {
+    const size_t before = seconds.size();
+    seconds.resize(before + static_cast<size_t>(pieces));
+    pool.Run(pieces, [&](int64_t piece, int worker) {
+      const TimePoint begin = clock.Now();
+      fn(piece, worker);
+      seconds[before + static_cast<size_t>(piece)] = static_cast<float>(Seconds(clock.Now() - begin));
+    });
+  } while (Seconds(clock.Now() - start) < budget_s);
+  const auto middle = seconds.begin() + std::ssize(seconds) / 2;
+  std::ranges::nth_element(seconds, middle);
+  return *middle;
+}
+
 void SpeedBench::MeasureReading() {
   ThreadPool one(1);
-  profile.read_one = static_cast<double>(arena.size()) / ReadSeconds(one, arena, kReadBudgetS);
+  profile.read_one = ReadSpeed(one, arena);
   std::vector<std::pair<double, double>> points;
   for (size_t bytes = size_t{1} << 20; bytes <= arena.size(); bytes *= 2) {
-    const double seconds = ReadSeconds(pool, arena.first(bytes), kReadBudgetS);
-    points.emplace_back(bytes, static_cast<double>(bytes) / seconds);
+    ReadSpeed(pool, arena.first(bytes));  // so that the caches hold of it what they can
+    points.emplace_back(bytes, ReadSpeed(pool, arena.first(bytes)));
   }
   profile.read = Curve(std::move(points));
+  constexpr int64_t kCopyBytes = 256 << 10;  // a page of KV is about as large
   std::byte* half = arena.data() + arena.size() / 2;
-  profile.copy_bytes_per_s = static_cast<double>(arena.size() / 2) / FastestSeconds(kReadBudgetS, [&] {
-                               std::memcpy(half, arena.data(), arena.size() / 2);
-                             });
+  const auto copies = static_cast<int64_t>(arena.size() / 2) / kCopyBytes;
+  const double copy_s = SecondsPerPiece(one, copies, kReadBudgetS, [&](int64_t i, int) {
+    std::memcpy(half + i * kCopyBytes, arena.data() + i * kCopyBytes, kCopyBytes);
+  });
+  profile.copy_bytes_per_s = kCopyBytes / copy_s;
 }
 
 void SpeedBench::MeasureProducts(const std::function<void(double)>& progress) {
@@ -143,11 +169,17 @@ void SpeedBench::MeasureProducts(const std::function<void(double)>& progress) {
   TestActivations x(kernels, kRowCounts[std::size(kRowCounts) - 1]);
   for (int i = 0; i < kWeightTypeCount; ++i) {
     const auto type = static_cast<DType>(i);
-    std::vector<std::pair<double, double>> points;
-    for (const int64_t rows : kRowCounts) points.emplace_back(rows, ProductSeconds(*this, type, rows, x));
+    std::vector<std::pair<double, double>> per_weight, per_output;
+    for (const int64_t rows : kRowCounts) {
+      const double few = ProductSeconds(*this, type, kFewCols, rows, x);
+      const double many = ProductSeconds(*this, type, kCols, rows, x);
+      const double weight = std::max(kLeastSeconds, (many - few) / (kCols - kFewCols));
+      per_weight.emplace_back(rows, weight);
+      per_output.emplace_back(rows, std::max(kLeastSeconds, few - weight * kFewCols));
+    }
     const double efficiency =
         StreamSpeed(*this, type, x) / profile.ReadSpeed(static_cast<double>(arena.size()));
-    profile.products[type] = {Curve(std::move(points)), std::min(1.0, efficiency)};
+    profile.products[type] = {Curve(std::move(per_weight)), Curve(std::move(per_output)), efficiency};
     progress(static_cast<double>(i + 1) / kWeightTypeCount);
   }
 }

@@ -1,6 +1,6 @@
 // Measures what bounds inference on this machine: reading memory, the products and attention of the kernels
-// in use with their operands in the caches and beyond, and moving pages. Everything is the fastest of several
-// short runs: others on the machine only ever slow one down.
+// in use with their operands in the caches and beyond, and moving pages. Everything is the fastest or the
+// median of many short runs: what else runs on the machine should not count.
 #ifndef QUIRE_CLI_MACHINE_SPEED_H_
 #define QUIRE_CLI_MACHINE_SPEED_H_
 
@@ -17,6 +17,12 @@ namespace quire {
 
 // Seconds of the fastest of several calls, which take about `budget_s` in all.
 double FastestSeconds(double budget_s, const std::function<void()>& call);
+
+// Calls fn(piece, worker) for all pieces on the pool, over and over for about `budget_s`, and returns the
+// seconds that a piece takes on one of the threads: the median, so that those which were interrupted do not
+// count. Pieces should take some ten microseconds.
+double SecondsPerPiece(ThreadPool& pool, int64_t pieces, double budget_s,
+                       const std::function<void(int64_t piece, int worker)>& fn);
 
 // More than the caches hold: twice the largest one, as a power of two.
 size_t BeyondCachesBytes();

@@ -168,7 +168,10 @@ ordered_json ProfileJson(const MachineProfile& p) {
                        {"disk_read_bytes_per_second", p.disk_read_bytes_per_s}};
   for (const auto& [type, speed] : p.products) {
     json["products"][std::string(Info(type).name)] = {
-        {"seconds_per_weight_by_rows", CurveJson(speed.seconds)}, {"read_efficiency", speed.read_efficiency}};
+        {"seconds_per_output_by_rows", CurveJson(speed.output_seconds)},
+
+        {"seconds_per_weight_by_rows", CurveJson(speed.seconds)},
+        {"read_efficiency", speed.read_efficiency}};
   }
   for (const auto& [type, by_dim] : p.attention) {
     for (const auto& [dim, speed] : by_dim) {
@@ -199,6 +202,7 @@ Result<MachineProfile> ParseProfile(const json& json, const std::string& name) {
   reader.ForMembers("products", [&](const std::string& type, Reader& speed) {
     if (const auto known = WeightType(type)) {
       p.products[*known] = {speed.Points("seconds_per_weight_by_rows"),
+                            speed.Points("seconds_per_output_by_rows"),
                             speed.Number("read_efficiency", 1e-6)};
     }
   });

@@ -35,15 +35,16 @@ class Curve {
 };
 
 struct ProductSpeed {
-  Curve seconds;  // per weight, by rows of activations, on all threads
-  // Of the packed weights, when one row is multiplied with more of them than the caches hold, as a share of
-  // plain reading: what is lost to reading and multiplying at once.
+  // On all threads, by rows of activations: per weight, and per output of the matrix on top of that.
+  Curve seconds, output_seconds;
+  // Of the packed weights, when one row is multiplied with more of them than the caches hold, times
+  // that of plain reading.
   double read_efficiency = 1;
 };
 
 struct AttentionSpeed {
   Curve seconds;  // per key of one KV head, by rows of queries that share it, on one thread of all
-  double read_efficiency = 1;  // of pages that lie apart, as a share of plain reading
+  double read_efficiency = 1;  // of pages that lie apart, times that of plain reading
 };
 
 struct MachineProfile {

@@ -95,7 +95,8 @@ void Roofline::AddProducts(const std::vector<MatrixShape>& matrices, int64_t row
   for (const MatrixShape& matrix : matrices) {
     const ProductSpeed& speed = machine_.products.at(matrix.type);
     reading += static_cast<double>(matrix.bytes()) / (read_speed * speed.read_efficiency);
-    multiplying += static_cast<double>(matrix.weights()) * speed.seconds.Work(static_cast<double>(rows));
+    multiplying += static_cast<double>(matrix.weights()) * speed.seconds.Work(static_cast<double>(rows)) +
+                   static_cast<double>(matrix.rows) * speed.output_seconds.Work(static_cast<double>(rows));
   }
   cost[reading > multiplying ? Resource::kWeights : Resource::kMultiplying] += std::max(reading, multiplying);
   cost[Resource::kHandOver] += machine_.region_s;

@@ -35,7 +35,8 @@ MachineProfile Machine() {
   m.threads = 2;
   m.memory_bytes = 1 << 30;
   m.read = Curve({{1 << 20, 100e9}, {2 << 20, 10e9}});
-  m.products[DType::kQ8_0] = {.seconds = Curve({{1, 1e-11}, {128, 128e-11}})};
+  m.products[DType::kQ8_0] = {.seconds = Curve({{1, 1e-11}, {128, 128e-11}}),
+                              .output_seconds = Curve({{1, 1e-15}})};
   m.attention[DType::kF16][64] = {.seconds = Curve({{1, 1e-7}, {128, 128e-7}})};
   m.copy_bytes_per_s = 5e9;
   m.disk_write_bytes_per_s = 1e9;
@@ -63,7 +64,7 @@ TEST(RooflineTest, TwiceTheBandwidthHalvesWhatWaitsForIt) {
 TEST(RooflineTest, TwiceTheMultiplyingHalvesAPrompt) {
   MachineProfile fast = Machine();
   fast.products[DType::kQ8_0].seconds = Curve({{1, 0.5e-11}, {128, 64e-11}});
-  const StepCost slow = On(Machine()).Prefill(512, 0, 512), fast_cost = On(fast).Prefill(512, 0, 512);
+  const StepCost slow = On(Machine()).Prefill(96, 0, 512), fast_cost = On(fast).Prefill(96, 0, 512);
   EXPECT_EQ(slow.binding(), Resource::kMultiplying);
   EXPECT_NEAR(fast_cost[Resource::kMultiplying], slow[Resource::kMultiplying] / 2,
               1e-6 * slow[Resource::kMultiplying]);
