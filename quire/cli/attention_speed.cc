@@ -47,8 +47,12 @@ class AttentionBench {
   AttentionSpeed Measure() {
     std::vector<std::pair<double, double>> points;
     for (const int64_t rows : kRowCounts) points.emplace_back(rows, SecondsPerKey(rows));
-    const double read = bench_.profile.ReadSpeed(static_cast<double>(bench_.arena.size()));
-    return {Curve(std::move(points)), StreamSpeed() / read};
+    Curve seconds(std::move(points));
+    const double read_s = 2.0 * static_cast<double>(tile_bytes_) / kPageTokens /
+                          bench_.profile.ReadSpeed(static_cast<double>(bench_.arena.size()));
+    const double attending_s = seconds.At(kStreamRows) / bench_.pool.threads();
+    const double exposed = std::max(0.0, (StreamSecondsPerKey() - attending_s) / read_s);
+    return {std::move(seconds), exposed};
   }
 
  private:
@@ -70,8 +74,9 @@ class AttentionBench {
     return seconds / kKeys;
   }
 
-  // Over all of the arena, as if it were pages of many heads: what one head reads lies far apart.
-  double StreamSpeed() {
+  // On all threads, over all of the arena, as if it were pages of many heads: what one head reads lies far
+  // apart.
+  double StreamSecondsPerKey() {
     std::vector<Readers> readers = MakeReaders(kStreamRows);
     constexpr size_t kPages = kKeys / kPageTokens;
     const size_t heads = bench_.arena.size() / kPages / (2 * tile_bytes_);
@@ -79,7 +84,7 @@ class AttentionBench {
       Attend(static_cast<size_t>(head) * 2 * tile_bytes_, heads * 2 * tile_bytes_, readers[worker]);
     };
     const double seconds = SecondsPerPiece(bench_.pool, static_cast<int64_t>(heads), 0, attend);
-    return bench_.pool.threads() * static_cast<double>(kPages * 2 * tile_bytes_) / seconds;
+    return seconds / (kKeys * bench_.pool.threads());
   }
 
   // Over the pages that begin at `offset`, `stride` apart.

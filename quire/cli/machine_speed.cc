@@ -21,10 +21,10 @@ namespace {
 constexpr int kArenaByte = 0x3C;
 constexpr double kReadBudgetS = 0.2;
 constexpr double kPointBudgetS = 0.02;
-constexpr int64_t kStreamPieceBytes = 256 << 10;
+constexpr int64_t kStreamPieceBytes = 128 << 10, kStreamBytes = 16 << 20;
 // What a product costs per weight and per output is told apart by two lengths of rows.
 constexpr int64_t kFewCols = 512, kCols = 2048;
-constexpr double kLeastSeconds = 1e-15;  // what noise would make of less
+constexpr double kLeastSeconds = 1e-15, kLeastExposed = 0.001;  // what noise would make less
 constexpr int64_t kRowCounts[] = {1, 2, 4, 8, 16, 32, 64, 128};
 
 struct TestActivations {
@@ -89,17 +89,20 @@ double ProductSeconds(const SpeedBench& bench, DType type, int64_t cols, int64_t
   return seconds / static_cast<double>(threads * kPanels * kPanelRows);
 }
 
-// Bytes per second of packed weights beyond the caches, multiplied with one row.
-double StreamSpeed(const SpeedBench& bench, DType type, TestActivations& x) {
-  const size_t panel_bytes = PanelBytes(type, kCols);
-  const auto panels = static_cast<int64_t>(bench.arena.size() / panel_bytes);
-  const PackedMatrix w{type, panels * kPanelRows, kCols, bench.arena.data()};
-  std::vector<float> y(static_cast<size_t>(w.rows));
-  const int64_t piece = std::max<int64_t>(1, kStreamPieceBytes / static_cast<int64_t>(panel_bytes));
-  const double seconds = SecondsPerPiece(bench.pool, panels / piece, 0, [&](int64_t i, int) {
-    Multiply(bench.kernels, w, i * piece, (i + 1) * piece, x, 1, y.data(), w.rows);
+// Per weight, on all threads, of weights that lie in the `portion`-th eighth of the arena: beyond the caches
+// when the others were read since.
+double StreamSeconds(const SpeedBench& bench, DType type, size_t portion, int64_t rows, TestActivations& x) {
+  constexpr size_t kPortions = std::size(kRowCounts);
+  const auto panel_bytes = static_cast<int64_t>(PanelBytes(type, kCols));
+  const int64_t panels = std::max<int64_t>(1, kStreamPieceBytes / panel_bytes);
+  const int64_t pieces = kStreamBytes / (panels * panel_bytes);
+  const std::byte* from = bench.arena.data() + portion * (bench.arena.size() / kPortions);
+  std::vector<std::vector<float>> y(bench.pool.threads(), std::vector<float>(rows * panels * kPanelRows));
+  const double seconds = SecondsPerPiece(bench.pool, pieces, 0, [&](int64_t piece, int worker) {
+    const PackedMatrix w{type, panels * kPanelRows, kCols, from + piece * panels * panel_bytes};
+    Multiply(bench.kernels, w, 0, panels, x, rows, y[worker].data(), w.rows);
   });
-  return bench.pool.threads() * static_cast<double>(piece) * static_cast<double>(panel_bytes) / seconds;
+  return seconds / static_cast<double>(bench.pool.threads() * panels * kPanelRows * kCols);
 }
 
 }  // namespace
@@ -166,20 +169,24 @@ void SpeedBench::MeasureProducts(const std::function<void(double)>& progress) {
                                         pool.Run(2 * pool.threads(), [](int64_t, int) {});
                                     }) /
                      kRegions;
+  const double memory_speed = profile.ReadSpeed(static_cast<double>(arena.size()));
   TestActivations x(kernels, kRowCounts[std::size(kRowCounts) - 1]);
   for (int i = 0; i < kWeightTypeCount; ++i) {
     const auto type = static_cast<DType>(i);
-    std::vector<std::pair<double, double>> per_weight, per_output;
-    for (const int64_t rows : kRowCounts) {
+    std::vector<std::pair<double, double>> per_weight, per_output, exposed;
+    const double read_s = static_cast<double>(PanelBytes(type, kCols)) / (kPanelRows * kCols) / memory_speed;
+    for (size_t r = 0; r < std::size(kRowCounts); ++r) {
+      const int64_t rows = kRowCounts[r];
       const double few = ProductSeconds(*this, type, kFewCols, rows, x);
       const double many = ProductSeconds(*this, type, kCols, rows, x);
       const double weight = std::max(kLeastSeconds, (many - few) / (kCols - kFewCols));
       per_weight.emplace_back(rows, weight);
       per_output.emplace_back(rows, std::max(kLeastSeconds, few - weight * kFewCols));
+      const double shown = (StreamSeconds(*this, type, r, rows, x) - many / kCols) / read_s;
+      exposed.emplace_back(rows, std::max(kLeastExposed, shown));
     }
-    const double efficiency =
-        StreamSpeed(*this, type, x) / profile.ReadSpeed(static_cast<double>(arena.size()));
-    profile.products[type] = {Curve(std::move(per_weight)), Curve(std::move(per_output)), efficiency};
+    profile.products[type] = {Curve(std::move(per_weight)), Curve(std::move(per_output)),
+                              Curve(std::move(exposed))};
     progress(static_cast<double>(i + 1) / kWeightTypeCount);
   }
 }

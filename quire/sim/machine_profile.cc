@@ -118,7 +118,7 @@ void ReadAttention(Reader& reader, MachineProfile& profile) {
       const auto number = ParseNumber<int>(dim);
       if (!number || *number < 1) return speed.Wrong<void>("head_dims", "named by dimensions");
       profile.attention[*kv_type][*number] = {speed.Points("seconds_per_key_by_rows"),
-                                              speed.Number("read_efficiency", 1e-6)};
+                                              speed.Number("exposed", 0)};
     });
   });
 }
@@ -146,9 +146,9 @@ double MachineProfile::AttentionSeconds(DType kv_type, int head_dim, double rows
                      [&](const AttentionSpeed& speed) { return speed.seconds.Work(rows); });
 }
 
-double MachineProfile::AttentionEfficiency(DType kv_type, int head_dim) const {
+double MachineProfile::AttentionExposed(DType kv_type, int head_dim) const {
   std::vector<std::pair<double, double>> points;
-  for (const auto& [dim, speed] : attention.at(kv_type)) points.emplace_back(dim, speed.read_efficiency);
+  for (const auto& [dim, speed] : attention.at(kv_type)) points.emplace_back(dim, speed.exposed);
   return Curve(std::move(points)).At(head_dim);
 }
 
@@ -171,12 +171,12 @@ ordered_json ProfileJson(const MachineProfile& p) {
         {"seconds_per_output_by_rows", CurveJson(speed.output_seconds)},
 
         {"seconds_per_weight_by_rows", CurveJson(speed.seconds)},
-        {"read_efficiency", speed.read_efficiency}};
+        {"exposed_by_rows", CurveJson(speed.exposed)}};
   }
   for (const auto& [type, by_dim] : p.attention) {
     for (const auto& [dim, speed] : by_dim) {
       json["attention"][KvName(type)]["head_dims"][std::to_string(dim)] = {
-          {"seconds_per_key_by_rows", CurveJson(speed.seconds)}, {"read_efficiency", speed.read_efficiency}};
+          {"seconds_per_key_by_rows", CurveJson(speed.seconds)}, {"exposed", speed.exposed}};
     }
   }
   return json;
@@ -202,8 +202,7 @@ Result<MachineProfile> ParseProfile(const json& json, const std::string& name) {
   reader.ForMembers("products", [&](const std::string& type, Reader& speed) {
     if (const auto known = WeightType(type)) {
       p.products[*known] = {speed.Points("seconds_per_weight_by_rows"),
-                            speed.Points("seconds_per_output_by_rows"),
-                            speed.Number("read_efficiency", 1e-6)};
+                            speed.Points("seconds_per_output_by_rows"), speed.Points("exposed_by_rows")};
     }
   });
   ReadAttention(reader, p);

@@ -37,14 +37,13 @@ class Curve {
 struct ProductSpeed {
   // On all threads, by rows of activations: per weight, and per output of the matrix on top of that.
   Curve seconds, output_seconds;
-  // Of the packed weights, when one row is multiplied with more of them than the caches hold, times
-  // that of plain reading.
-  double read_efficiency = 1;
+  // The part of the time to read the packed weights that multiplying does not hide, by rows.
+  Curve exposed;
 };
 
 struct AttentionSpeed {
-  Curve seconds;  // per key of one KV head, by rows of queries that share it, on one thread of all
-  double read_efficiency = 1;  // of pages that lie apart, times that of plain reading
+  Curve seconds;       // per key of one KV head, by rows of queries that share it, on one thread of all
+  double exposed = 1;  // the part of the time to read pages, which lie apart, that attending does not hide
 };
 
 struct MachineProfile {
@@ -68,7 +67,7 @@ struct MachineProfile {
   double ReadSpeed(double bytes) const { return read.At(bytes); }
   // For heads of a dimension that was not measured: between its neighbours.
   double AttentionSeconds(DType kv_type, int head_dim, double rows) const;
-  double AttentionEfficiency(DType kv_type, int head_dim) const;
+  double AttentionExposed(DType kv_type, int head_dim) const;
 };
 
 nlohmann::ordered_json ProfileJson(const MachineProfile& profile);

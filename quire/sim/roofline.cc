@@ -91,14 +91,19 @@ Roofline Roofline::WithoutMovingData() const {
 
 void Roofline::AddProducts(const std::vector<MatrixShape>& matrices, int64_t rows, double read_speed,
                            StepCost& cost) const {
-  double reading = 0, multiplying = 0;
+  const auto m = static_cast<double>(rows);
+  double output_bytes = 0;
   for (const MatrixShape& matrix : matrices) {
     const ProductSpeed& speed = machine_.products.at(matrix.type);
-    reading += static_cast<double>(matrix.bytes()) / (read_speed * speed.read_efficiency);
-    multiplying += static_cast<double>(matrix.weights()) * speed.seconds.Work(static_cast<double>(rows)) +
-                   static_cast<double>(matrix.rows) * speed.output_seconds.Work(static_cast<double>(rows));
+    cost[Resource::kWeights] += static_cast<double>(matrix.bytes()) / read_speed * speed.exposed.At(m);
+    cost[Resource::kMultiplying] += static_cast<double>(matrix.weights()) * speed.seconds.Work(m) +
+                                    static_cast<double>(matrix.rows) * speed.output_seconds.Work(m);
+    output_bytes += static_cast<double>(matrix.rows * rows) * sizeof(float);
   }
-  cost[reading > multiplying ? Resource::kWeights : Resource::kMultiplying] += std::max(reading, multiplying);
+  // Outputs are fetched and written back, and read by what comes next.
+  const double activations =
+      m * static_cast<double>(2 * model_.hidden + 2 * model_.q_dim() + 2 * model_.ffn) * sizeof(float);
+  cost[Resource::kElements] += 3 * output_bytes / machine_.ReadSpeed(activations);
   cost[Resource::kHandOver] += machine_.region_s;
 }
 
@@ -136,8 +141,8 @@ void Roofline::AddAttention(int64_t window, const std::vector<SequenceWork>& seq
   // Where tasks are few, the last ones leave threads idle.
   const int64_t turns = (tasks + machine_.threads - 1) / machine_.threads;
   seconds *= static_cast<double>(turns) / static_cast<double>(tasks);
-  const double reading = bytes / (read_speed * machine_.AttentionEfficiency(kv.type(), kv.head_dim()));
-  cost[reading > seconds ? Resource::kKv : Resource::kAttention] += std::max(reading, seconds);
+  cost[Resource::kKv] += bytes / read_speed * machine_.AttentionExposed(kv.type(), kv.head_dim());
+  cost[Resource::kAttention] += seconds;
   cost[Resource::kHandOver] += machine_.region_s;
 }
 
@@ -163,8 +168,6 @@ void Roofline::AddLogits(int64_t rows, double read_speed, StepCost& cost) const 
     // Rounded, and what rounding lost.
     const int64_t multiplied = IsQuantized(model_.output.type) ? 2 * count : count;
     AddProducts({model_.output}, multiplied, read_speed, cost);
-    const double logits_bytes = static_cast<double>(count * model_.vocab) * sizeof(float);
-    cost[Resource::kElements] += logits_bytes / read_speed;
   }
 }
 

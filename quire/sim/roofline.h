@@ -1,6 +1,7 @@
 // How long a step of a model takes on a machine, without running it: every parallel region of the forward
-// pass costs the larger of what its arithmetic and what its reading takes (the roofline of Williams et al.
-// 2009), with the speeds that the kernels themselves were measured at. No constant belongs to a model.
+// pass costs its arithmetic and that part of its reading which the arithmetic does not hide. The roofline of
+// Williams et al. (2009) takes the larger of the two, as if all could be hidden; here the kernels themselves
+// were measured with and without moving data. No constant belongs to a model.
 // docs/decisions/0008-roofline.md has the equations and their errors.
 #ifndef QUIRE_SIM_ROOFLINE_H_
 #define QUIRE_SIM_ROOFLINE_H_
