@@ -15,7 +15,7 @@ class BenchTraceVerb final : public Verb {
   Flags MakeFlags() override {
     Flags flags("bench trace", "FILE [flags]",
                 "Writes a load for bench replay: the lengths of Azure's conversations, in bursts.");
-    flags.Add({"FILE", &file_, "", "CSV as BurstGPT's; -: standard output", {}, true});
+    flags.Add({"FILE", &file_, "", "JSON lines; -: standard output", {}, true});
     flags.Add({"-n,--requests", &options_.requests, "N", "so many", {.min = 1, .max = 1e7}});
     flags.Add({"--rate", &options_.rate, "F", "requests a second, on average", {.min = 1e-6, .max = 1e6}});
     flags.Add({"--burst",
@@ -28,14 +28,17 @@ class BenchTraceVerb final : public Verb {
                "P",
                "of them have no output: their clients leave",
                {.min = 0, .max = 1}});
+    flags.Add({"--turns", &options_.turns, "F", "of a conversation, on average", {.min = 1, .max = 1000}});
+    flags.Add(
+        {"--think", &options_.think_s, "S", "before each further turn, on average", {.min = 0, .max = 1e6}});
     flags.Add({"--seed", &seed_, "N", "of everything that is drawn"});
     return flags;
   }
 
   Result<int> Run() override {
     options_.seed = *seed_;
-    const std::string csv = TraceCsv(GenerateTrace(options_));
-    QUIRE_TRY(file_ == "-" ? WriteOut(csv) : WriteFile(file_, "trace", csv));
+    const std::string lines = TraceLines(GenerateTrace(options_));
+    QUIRE_TRY(file_ == "-" ? WriteOut(lines) : WriteFile(file_, "trace", lines));
     return 0;
   }
 

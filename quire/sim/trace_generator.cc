@@ -1,10 +1,8 @@
 #include "quire/sim/trace_generator.h"
 
-#include <fmt/format.h>
-
 #include <algorithm>
 #include <cmath>
-#include <iterator>
+#include <nlohmann/json.hpp>
 
 #include "quire/sim/random_numbers.h"
 
@@ -41,18 +39,32 @@ std::vector<TraceRequest> GenerateTrace(const TraceOptions& options) {
     request.prompt_tokens = DrawLength(kPromptQuantiles, numbers);
     request.output_tokens = DrawLength(kOutputQuantiles, numbers);
     if (numbers.Uniform() < options.failure_share) request.output_tokens = 0;
+    while (numbers.Uniform() < 1 - 1 / options.turns) {
+      request.turns.push_back({.pause_s = options.think_s * numbers.Gamma(1),
+                               .tool = "",
+                               .prompt_tokens = DrawLength(kPromptQuantiles, numbers),
+                               .output_tokens = DrawLength(kOutputQuantiles, numbers)});
+    }
     arrival += numbers.Gamma(options.burst_cv) / options.rate;
   }
   return trace;
 }
 
-std::string TraceCsv(std::span<const TraceRequest> trace) {
-  std::string csv = "Timestamp,Request tokens,Response tokens\n";
+std::string TraceLines(std::span<const TraceRequest> trace) {
+  using nlohmann::ordered_json;
+  std::string lines;
   for (const TraceRequest& request : trace) {
-    fmt::format_to(std::back_inserter(csv), "{:.6f},{},{}\n", request.arrival_s, request.prompt_tokens,
-                   request.output_tokens);
+    ordered_json line = {{"timestamp", 1000 * request.arrival_s},
+                         {"input_length", request.prompt_tokens},
+                         {"output_length", request.output_tokens}};
+    for (const TraceTurn& turn : request.turns) {
+      line["turns"].push_back({{"input_length", turn.prompt_tokens},
+                               {"output_length", turn.output_tokens},
+                               {"pause", 1000 * turn.pause_s}});
+    }
+    lines += line.dump() + "\n";
   }
-  return csv;
+  return lines;
 }
 
 double DistributionDistance(std::vector<double> a, std::vector<double> b) {

@@ -1,5 +1,6 @@
 // Traces that nobody recorded, but that look like one that was: Gamma gaps of any burstiness, as BurstGPT
-// (Wang et al. 2024, section 3.2) found them, the lengths of Azure's conversations, and failures.
+// (Wang et al. 2024, section 3.2) found them, the lengths of Azure's conversations, further turns, and
+// failures.
 #ifndef QUIRE_SIM_TRACE_GENERATOR_H_
 #define QUIRE_SIM_TRACE_GENERATOR_H_
 
@@ -17,14 +18,17 @@ struct TraceOptions {
   double rate = 5.53;        // requests a second, on average; Azure's
   double burst_cv = 1;       // coefficient of variation of the gaps; Azure's is 1
   double failure_share = 0;  // of the requests: they have no output
+  double turns = 1;          // of a conversation, on average; they are geometric
+  double think_s = 10;       // before each turn but the first, on average; exponential
   uint64_t seed = 1;
 };
 
-// The same trace for equal options. REQUIRES: all positive, failure_share in [0, 1].
+// The same trace for equal options. What is new in a further turn is as long as a first prompt. REQUIRES: all
+// positive, failure_share in [0, 1], turns at least 1.
 std::vector<TraceRequest> GenerateTrace(const TraceOptions& options);
 
-// As BurstGPT's CSV, which ParseTrace reads.
-std::string TraceCsv(std::span<const TraceRequest> trace);
+// JSON lines, which ParseTrace reads.
+std::string TraceLines(std::span<const TraceRequest> trace);
 
 // The largest distance between two distributions: Kolmogorov and Smirnov's statistic, in [0, 1]. REQUIRES:
 // neither sample is empty.

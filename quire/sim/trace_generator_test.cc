@@ -67,18 +67,29 @@ TEST(TraceGenerator, HasTheLengthsAndGapsOfAzure) {
 }
 
 TEST(TraceGenerator, IsReadBackAsItIs) {
-  const auto trace = GenerateTrace({.requests = 300, .burst_cv = 2, .failure_share = 0.2, .seed = 9});
-  const auto read = ParseTrace(TraceCsv(trace));
+  const auto trace = GenerateTrace(
+      {.requests = 300, .burst_cv = 2, .failure_share = 0.2, .turns = 2.5, .think_s = 4, .seed = 9});
+  const auto read = ParseTrace(TraceLines(trace));
   ASSERT_TRUE(read) << read.error().message;
   ASSERT_EQ(read->size(), trace.size());
   int failures = 0;
+  size_t turns = trace.size();
+  double pauses = 0;
   for (size_t i = 0; i < trace.size(); ++i) {
     EXPECT_EQ((*read)[i].prompt_tokens, trace[i].prompt_tokens);
     EXPECT_EQ((*read)[i].output_tokens, trace[i].output_tokens);
-    EXPECT_NEAR((*read)[i].arrival_s, trace[i].arrival_s, 2e-6);
+    EXPECT_NEAR((*read)[i].arrival_s, trace[i].arrival_s, 1e-9);
     failures += trace[i].output_tokens == 0;
+    ASSERT_EQ((*read)[i].turns.size(), trace[i].turns.size());
+    turns += trace[i].turns.size();
+    for (size_t t = 0; t < trace[i].turns.size(); ++t) {
+      EXPECT_EQ((*read)[i].turns[t].prompt_tokens, trace[i].turns[t].prompt_tokens);
+      pauses += trace[i].turns[t].pause_s;
+    }
   }
   EXPECT_NEAR(failures, 60, 20);
+  EXPECT_NEAR(static_cast<double>(turns) / 300, 2.5, 0.4);
+  EXPECT_NEAR(pauses / static_cast<double>(turns - 300), 4, 0.6);
 }
 
 TEST(TraceGenerator, KeepsTheRateWhateverTheBursts) {

@@ -50,6 +50,16 @@ class Texts {
   std::unordered_set<uint64_t> prefixes_;
 };
 
+// Of the answers that came.
+int64_t MeanOutput(std::span<const TraceRequest> trace) {
+  int64_t tokens = 0, answers = 0;
+  for (const TraceRequest& request : trace) {
+    tokens += request.output_tokens;
+    answers += request.output_tokens > 0;
+  }
+  return answers > 0 ? tokens / answers : 0;
+}
+
 // Shortens the conversation to what the context takes; true when something had to go.
 bool Cut(Conversation& conversation, int64_t context) {
   int64_t room = context;
@@ -105,6 +115,7 @@ Workload MakeWorkload(std::span<const TraceRequest> trace, const WorkloadOptions
   Texts texts(options);
   const double mean_gap =
       trace.size() < 2 ? 0 : trace.back().arrival_s / options.speed / static_cast<double>(trace.size() - 1);
+  const int64_t mean_output = MeanOutput(trace);
   double arrival = 0;
   for (const TraceRequest& request : trace) {
     if (!request.dialogue.empty() && Continues(workload, options.turns)) {
@@ -125,6 +136,9 @@ Workload MakeWorkload(std::span<const TraceRequest> trace, const WorkloadOptions
     }
     conversation.leaves = request.output_tokens == 0 || numbers.Uniform() < options.cancel_share;
     conversation.turns.push_back(texts.FirstTurn(request, numbers.Next()));
+    if (request.output_tokens == 0) {  // what it would have had is not known
+      conversation.turns.back().output_tokens = Scaled(mean_output, options.length_scale);
+    }
     for (const TraceTurn& turn : Later(request, options)) {
       Turn next{.pause_s = turn.pause_s / options.speed,
                 .tool = turn.tool,

@@ -98,6 +98,11 @@ TEST(Workload, ClientsLeave) {
   EXPECT_NEAR(static_cast<double>(leaving(
                   MakeWorkload(Steady(1000, 1), {.cancel_share = 0.3, .context = 1000, .vocab = 10}))),
               300, 50);
+  const std::vector<TraceRequest> failing = {{.prompt_tokens = 5, .output_tokens = 30},
+                                             {.prompt_tokens = 5, .output_tokens = 0}};
+  EXPECT_EQ(MakeWorkload(failing, {.context = 100, .vocab = 10}).conversations[1].turns.at(0).output_tokens,
+            30)
+      << "long enough to be left in the middle";
   EXPECT_EQ(leaving(MakeWorkload({{{0, 5, 0}}}, {.context = 100, .vocab = 10})), 1)
       << "a failure of the trace";
 }

@@ -134,16 +134,21 @@ def test_bench_six_puts_weights_side_by_side(quire, smollm2, gemma3, tmp_path):
 
 
 def test_bench_trace_writes_a_load_that_replays(quire, smollm2, tmp_path):
-    made = quire("bench", "trace", "load.csv", "-n", "12", "--rate", "20", "--burst", "3", "--failures", "0.3")
+    flags = ["-n", "12", "--rate", "20", "--burst", "3", "--failures", "0.3", "--turns", "1.5", "--think", "0.1"]
+    made = quire("bench", "trace", "load.jsonl", *flags)
     assert made.returncode == 0, made.stderr
-    lines = (tmp_path / "load.csv").read_text().splitlines()
-    assert len(lines) == 13 and lines[0] == "Timestamp,Request tokens,Response tokens"
-    failures = sum(line.endswith(",0") for line in lines)
-    assert 0 < failures < 12
-    assert quire("bench", "trace", "-", "-n", "12", "--rate", "20", "--burst", "3", "--failures", "0.3").stdout.splitlines() == lines
-    report = json.loads(quire("bench", "replay", smollm2, "load.csv", "-n", "0", "--length-scale", "0.05", "--json", "-").stdout)
-    assert report["left"] + report["done"] == 12 and report["failed"] == 0 and report["kv_bytes_used_at_end"] == 0
-    assert "cannot write" in one_sentence(quire("bench", "trace", "/nowhere/x.csv"))
+    text = (tmp_path / "load.jsonl").read_text()
+    requests = [json.loads(line) for line in text.splitlines()]
+    failures = sum(request["output_length"] == 0 for request in requests)
+    turns = sum(1 + len(request.get("turns", [])) for request in requests)
+    assert len(requests) == 12 and 0 < failures < 12 and turns > 12
+    assert quire("bench", "trace", "-", *flags).stdout == text
+    for how in ([], ["--simulate", "2000,500,700,0.01"]):
+        report = json.loads(quire("bench", "replay", smollm2, "load.jsonl", "-n", "0", "--length-scale", "0.05", *how,
+                                  "--json", "-").stdout)
+        assert report["left"] + report["done"] == turns and report["failed"] == 0 and report["kv_bytes_used_at_end"] == 0
+        assert report["left"] > 0 or not how
+    assert "cannot write" in one_sentence(quire("bench", "trace", "/nowhere/x.jsonl"))
 
 
 def test_inspect_of_what_is_no_model(quire, tmp_path):

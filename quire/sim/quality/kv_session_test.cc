@@ -101,14 +101,21 @@ TEST_F(KvSessionTest, LikelihoodsOfATextInSteps) {
   }
 }
 
+// Answers that are chosen count by what the text makes of them, others as they are.
 TEST_F(KvSessionTest, ConversationsHaveWhatWasAskedBefore) {
   KvSession session = Session(300);
-  const QualityTask task{.context = Text(100, 1), .questions = {Question(2), Question(3)}};
+  QualityTask task{.context = Text(100, 1), .questions = {Question(2), Question(3)}};
+  const std::vector<Token> digits = {1, 2};
+  task.questions[1].alphabets = {digits};
   const auto alone = AskAll(session, task, TurnMode::kRequests);
   const auto talk = AskAll(session, task, TurnMode::kConversation);
   ASSERT_EQ(alone.size(), 2u);
   EXPECT_EQ(alone[0].nlls, talk[0].nlls);
   const QualityQuestion &first = task.questions[0], &second = task.questions[1];
+  EXPECT_NEAR(alone[0].nlls[1],
+              Nll(model_, Joined(task.context, first.ask), first.answers[1]) -
+                  Nll(model_, first.ask, first.answers[1]),
+              1e-4);
   EXPECT_NEAR(alone[1].nlls[0], Nll(model_, Joined(task.context, second.ask), second.answers[0]), 1e-4);
   const std::vector<Token> before = Joined(Joined(task.context, first.ask), first.answers[0]);
   EXPECT_NEAR(talk[1].nlls[0], Nll(model_, Joined(before, second.ask), second.answers[0]), 1e-4);

@@ -6,11 +6,24 @@ namespace quire {
 
 std::string_view NameOf(TurnMode mode) { return mode == TurnMode::kRequests ? "requests" : "conversation"; }
 
+namespace {
+
+// Takes off what each answer has without the text: how likely it is as words.
+void TakeOff(const AnswerScore& without, AnswerScore& score) {
+  for (size_t a = 0; a < score.nlls.size(); ++a) score.nlls[a] -= without.nlls[a];
+}
+
+}  // namespace
+
 std::vector<AnswerScore> AskAll(KvSession& session, const QualityTask& task, TurnMode mode) {
-  std::vector<AnswerScore> scores;
+  std::vector<AnswerScore> scores, without;
+  for (const QualityQuestion& question : task.questions) {
+    without.push_back(question.is_choice() ? session.Ask(question) : AnswerScore{});
+  }
   session.Read(task.context);
   for (const QualityQuestion& question : task.questions) {
     scores.push_back(session.Ask(question));
+    if (question.is_choice()) TakeOff(without[scores.size() - 1], scores.back());
     if (mode == TurnMode::kRequests || scores.size() == task.questions.size()) continue;
     std::vector<Token> turn = question.ask;
     turn.insert(turn.end(), question.answers.front().begin(), question.answers.front().end());

@@ -19,7 +19,9 @@ enum class TurnMode {
 };
 std::string_view NameOf(TurnMode mode);
 
-// By question. The session is as empty afterwards as before.
+// By question. Where an answer is chosen among several, its likelihood without the text is taken off, since
+// some are likelier as words whatever was read (Holtzman et al. 2021, section 3). The session is as empty
+// afterwards as before. REQUIRES: it is empty.
 std::vector<AnswerScore> AskAll(KvSession& session, const QualityTask& task, TurnMode mode);
 
 // The tokens that a session needs room for, whatever the mode.

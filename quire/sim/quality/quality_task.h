@@ -31,6 +31,8 @@ struct QualityQuestion {
   // likeliest of those alike; where there are no such lists, when it is the likeliest of `answers`.
   std::vector<std::span<const Token>> alphabets;
   std::vector<Passage> evidence;  // of the context, where the right answer stands
+
+  bool is_choice() const { return alphabets.empty(); }
 };
 
 struct QualityTask {
@@ -53,7 +55,7 @@ struct AnswerScore {
 inline constexpr double kSolvedMargin = 1;  // nats
 
 inline bool IsRight(const QualityQuestion& question, const AnswerScore& score) {
-  return question.alphabets.empty() ? score.margin() > 0 : score.generated;
+  return question.is_choice() ? score.margin() > 0 : score.generated;
 }
 inline bool IsSolved(const QualityQuestion& question, const AnswerScore& score) {
   return IsRight(question, score) && score.margin() >= kSolvedMargin;
