@@ -11,7 +11,7 @@
 #include "quire/cli/energy_meter.h"
 #include "quire/cli/forward_bench.h"
 #include "quire/cli/kv_comparison.h"
-#include "quire/cli/machine_speed.h"
+#include "quire/cli/profile_source.h"
 #include "quire/cli/progress.h"
 #include "quire/cli/quality_bench.h"
 #include "quire/cli/text_table.h"
@@ -60,8 +60,7 @@ class BenchSixVerb final : public Verb {
     QUIRE_TRY(bench_.Open());
     std::vector<std::string> models = {bench_.model};
     models.insert(models.end(), also_.begin(), also_.end());
-    read_speed_ = ReadBandwidth(bench_.pool());
-    multiply_speed_ = MatmulSpeed(BestKernels(), bench_.pool(), DType::kQ8_0);
+    QUIRE_ASSIGN(machine_, MeasureProfile(bench_.pool().threads(), ""));
     ProgressBar bar("measuring");
     for (int round = 0; round < rounds_; ++round) {
       size_t row = 0;
@@ -106,28 +105,24 @@ class BenchSixVerb final : public Verb {
     row.token_s.push_back(1 / writing);
     row.tokens_per_second.push_back(together);
     // Two operations a weight, where all of them are used; the embedding is only looked up.
-    row.utilisation.push_back(2 * static_cast<double>(row.parameters) * reading / multiply_speed_);
+    row.utilisation.push_back(2 * static_cast<double>(row.parameters) * reading / MultiplySpeed());
     const double read =
         static_cast<double>(row.weight_bytes) + row.kv_bytes_per_token * static_cast<double>(prompt_);
-    row.bandwidth_share.push_back(read * writing / read_speed_);
+    row.bandwidth_share.push_back(read * writing / machine_.ReadSpeed(read));
     return {};
   }
 
   Status MeasureQuality(LanguageModel& model, const KvVariant& variant, SixRow& row) {
-    const std::vector<Token> start = bench_.tokenizer().Encode("", {});
     QUIRE_ASSIGN(KvSession session,
-                 KvSession::Create(model, variant, tokens_ + std::ssize(start), QualityBench::kStepTokens));
-    const std::vector<Token>& filler = bench_.tasks().filler();
-    const int64_t apart = std::ssize(filler) / texts_;
-    std::vector<double> all;
-    for (int64_t i = 0; i < texts_; ++i) {
-      std::vector<Token> text = start;
-      text.insert(text.end(), filler.begin() + i * apart, filler.begin() + i * apart + tokens_);
-      const std::vector<double> nlls = session.NegativeLogLikelihoods(text);
-      all.insert(all.end(), nlls.begin(), nlls.end());
-    }
-    row.nll = MeanOf(all);
+                 KvSession::Create(model, variant, tokens_ + 1, QualityBench::kStepTokens));
+    row.nll = MeanOf(bench_.TextNlls(session, texts_, tokens_));
     return {};
+  }
+
+  // Operations per second of int8 products that find their operands in the caches.
+  double MultiplySpeed() const {
+    constexpr double kRows = 64;
+    return 2 * kRows / machine_.products.at(DType::kQ8_0).seconds.At(kRows);
   }
 
   // The first row of the same model: what compression and perplexity are measured against.
@@ -164,8 +159,8 @@ class BenchSixVerb final : public Verb {
         "{}; {} texts of {} tokens, prompts of {}, decode {} x {} behind them; memory reads {:.1f} GB/s, "
         "int8 "
         "{:.0f} Gop/s\n",
-        BenchHeading("all", bench_.pool()), texts_, tokens_, prompt_, outputs_, batch_, read_speed_ / 1e9,
-        multiply_speed_ / 1e9);
+        BenchHeading("all", bench_.pool()), texts_, tokens_, prompt_, outputs_, batch_,
+        machine_.read.points().back().second / 1e9, MultiplySpeed() / 1e9);
     text += table.Render();
     if (rows_.front().joules_per_token.empty()) {
       text += "energy is not measurable here: /sys/class/powercap has no counter that can be read\n";
@@ -211,7 +206,7 @@ class BenchSixVerb final : public Verb {
   std::vector<std::string> also_;
   int64_t texts_ = 4, tokens_ = 1024, prompt_ = 512, outputs_ = 64, batch_ = 8;
   int rounds_ = 3;
-  double read_speed_ = 0, multiply_speed_ = 0;
+  MachineProfile machine_;
   std::vector<SixRow> rows_;
 };
 

@@ -97,20 +97,12 @@ Status KvComparison::MeasureAnswers(KvRow& row, const KvWork& work) {
   row.bytes_per_token = static_cast<double>(model->kv_layout().BytesPerToken()) * row.variant.kept_share;
   const std::vector<QualityTask> keys = KeyTasks(bench_.tasks(), work),
                                  facts = FactTasks(bench_.tasks(), work);
-  const std::vector<Token> start = bench_.tokenizer().Encode("", {});
-  int64_t longest = work.tokens + std::ssize(start);
+  int64_t longest = work.tokens + 1;
   for (const auto* tasks : {&keys, &facts}) {
     for (const QualityTask& task : *tasks) longest = std::max(longest, LongestTokens(task));
   }
   QUIRE_ASSIGN(KvSession session, KvSession::Create(*model, row.variant, longest, QualityBench::kStepTokens));
-  const std::vector<Token>& filler = bench_.tasks().filler();
-  const int64_t apart = std::ssize(filler) / work.texts;
-  for (int64_t i = 0; i < work.texts; ++i) {
-    std::vector<Token> text = start;
-    text.insert(text.end(), filler.begin() + i * apart, filler.begin() + i * apart + work.tokens);
-    const std::vector<double> nlls = session.NegativeLogLikelihoods(text);
-    row.nlls.insert(row.nlls.end(), nlls.begin(), nlls.end());
-  }
+  row.nlls = bench_.TextNlls(session, work.texts, work.tokens);
   const auto ask = [&](const std::vector<QualityTask>& tasks, std::vector<AnswerScore>& scores) {
     for (const QualityTask& task : tasks) {
       std::ranges::move(AskAll(session, task, TurnMode::kRequests), std::back_inserter(scores));

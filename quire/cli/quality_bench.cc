@@ -95,6 +95,20 @@ Status QualityBench::NeedTokens(int64_t tokens, std::string_view flags) const {
               tasks_->filler().size(), tokens, flags);
 }
 
+std::vector<double> QualityBench::TextNlls(KvSession& session, int64_t texts, int64_t tokens) const {
+  const std::vector<Token>& filler = tasks_->filler();
+  const std::vector<Token> start = tokenizer_->Encode("", {});
+  const int64_t apart = std::ssize(filler) / texts;
+  std::vector<double> all;
+  for (int64_t i = 0; i < texts; ++i) {
+    std::vector<Token> text = start;
+    text.insert(text.end(), filler.begin() + i * apart, filler.begin() + i * apart + tokens);
+    const std::vector<double> nlls = session.NegativeLogLikelihoods(text);
+    all.insert(all.end(), nlls.begin(), nlls.end());
+  }
+  return all;
+}
+
 Status QualityBench::WriteResults(const std::string& table, const nlohmann::ordered_json& json,
                                   const std::string& svg) const {
   if (json_ != "-") QUIRE_TRY(WriteOut(table));

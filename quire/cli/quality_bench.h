@@ -44,6 +44,10 @@ class QualityBench {
   // Errors: kInvalidArgument where the text has fewer tokens than are wanted.
   Status NeedTokens(int64_t tokens, std::string_view flags) const;
 
+  // The negative log-likelihoods of `texts` pieces of `tokens` tokens each, evenly spread over the text.
+  // REQUIRES: the session has room for one more token than a piece has, and the text for all.
+  std::vector<double> TextNlls(KvSession& session, int64_t texts, int64_t tokens) const;
+
   const TaskMaker& tasks() const { return *tasks_; }
   const Tokenizer& tokenizer() const { return *tokenizer_; }
   ThreadPool& pool() { return *pool_; }
