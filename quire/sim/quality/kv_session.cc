@@ -52,31 +52,32 @@ Result<KvSession> KvSession::Create(LanguageModel& model, const KvVariant& varia
                 FormatByteSize(bytes), FormatByteSize(AvailableMemoryBytes()));
   }
   QUIRE_ASSIGN(PagePool pool, PagePool::Create(bytes, layout.page_bytes()));
-  return KvSession(model, variant, PageCache(layout, std::move(pool)), step_tokens);
+  return KvSession(model, variant, std::make_unique<PageCache>(layout, std::move(pool)), step_tokens);
 }
 
-KvSession::KvSession(LanguageModel& model, KvVariant variant, PageCache cache, int64_t step_tokens)
+KvSession::KvSession(LanguageModel& model, KvVariant variant, std::unique_ptr<PageCache> cache,
+                     int64_t step_tokens)
     : model_(model), variant_(std::move(variant)), cache_(std::move(cache)), step_tokens_(step_tokens) {}
 
 SequenceStep KvSession::Append(PageTable& table, std::span<const Token> tokens, LogitsWanted wanted) {
   const int64_t position = table.tokens;
-  QUIRE_CHECK(cache_.Reserve(table, std::ssize(tokens)) == Verdict::kGranted);
+  QUIRE_CHECK(cache_->Reserve(table, std::ssize(tokens)) == Verdict::kGranted);
   return {.tokens = tokens, .position = position, .pages = &table, .logits = wanted};
 }
 
 void KvSession::Feed(std::span<const Token> tokens, LogitsWanted wanted, const LogitsSink& see) {
   for (size_t at = 0; at < tokens.size(); at += static_cast<size_t>(step_tokens_)) {
     const auto piece = tokens.subspan(at, std::min(tokens.size() - at, static_cast<size_t>(step_tokens_)));
-    model_.Forward({.sequences = {Append(table_, piece, wanted)}}, cache_.arena(), see);
+    model_.Forward({.sequences = {Append(table_, piece, wanted)}}, cache_->arena(), see);
     if (wanted == LogitsWanted::kAll) Leave();
   }
 }
 
 void KvSession::Leave() {
   if (variant_.leaves == nullptr) return;
-  const int64_t read = (table_.tokens + table_.left_out) / cache_.layout().page_tokens();
+  const int64_t read = (table_.tokens + table_.left_out) / cache_->layout().page_tokens();
   const PageRange out = variant_.leaves({.held = full_pages(), .read = read});
-  if (out.begin < out.end) cache_.LeaveOut(table_, out.begin, out.end);
+  if (out.begin < out.end) cache_->LeaveOut(table_, out.begin, out.end);
 }
 
 void KvSession::Read(std::span<const Token> tokens) {
@@ -84,11 +85,11 @@ void KvSession::Read(std::span<const Token> tokens) {
   Leave();
 }
 
-void KvSession::Forget() { cache_.Release(table_); }
+void KvSession::Forget() { cache_->Release(table_); }
 
 AnswerScore KvSession::Ask(const QualityQuestion& question) {
   std::vector<PageTable> tables;
-  tables.push_back(cache_.Fork(table_));
+  tables.push_back(cache_->Fork(table_));
   return Score(question, question.answers.size(), std::move(tables)).front();
 }
 
@@ -99,7 +100,7 @@ std::vector<double> KvSession::AskWithout(const QualityQuestion& question,
   while (!ranges.empty()) {
     std::vector<PageTable> tables;
     for (const PageRange& range : ranges.first(std::min(ranges.size(), static_cast<size_t>(at_once)))) {
-      cache_.LeaveOut(tables.emplace_back(cache_.Fork(table_)), range.begin, range.end);
+      cache_->LeaveOut(tables.emplace_back(cache_->Fork(table_)), range.begin, range.end);
     }
     ranges = ranges.subspan(tables.size());
     for (const AnswerScore& score : Score(question, 1, std::move(tables))) nlls.push_back(score.nlls[0]);
@@ -116,7 +117,7 @@ std::vector<AnswerScore> KvSession::Score(const QualityQuestion& question, size_
   for (PageTable& table : tables) {
     plan.sequences.push_back(Append(table, question.ask, LogitsWanted::kLast));
   }
-  model_.Forward(plan, cache_.arena(), [&](std::span<LogitsRow> rows) {
+  model_.Forward(plan, cache_->arena(), [&](std::span<LogitsRow> rows) {
     for (const LogitsRow& row : rows) {
       for (size_t a = 0; a < answers; ++a) Judge(question, a, 0, row.logits, scores[row.sequence]);
     }
@@ -128,20 +129,20 @@ std::vector<AnswerScore> KvSession::Score(const QualityQuestion& question, size_
   for (PageTable& table : tables) {
     for (size_t a = 0; a < answers; ++a) {
       const std::span<const Token> answer = question.answers[a];
-      PageTable& fork = forks.emplace_back(cache_.Fork(table));
+      PageTable& fork = forks.emplace_back(cache_->Fork(table));
       plan.sequences.push_back(Append(fork, answer.first(answer.size() - 1), LogitsWanted::kAll));
     }
   }
   if (plan.tokens() > 0) {
-    model_.Forward(plan, cache_.arena(), [&](std::span<LogitsRow> rows) {
+    model_.Forward(plan, cache_->arena(), [&](std::span<LogitsRow> rows) {
       for (const LogitsRow& row : rows) {
         const int64_t at = row.position - plan.sequences[row.sequence].position + 1;
         Judge(question, row.sequence % answers, at, row.logits, scores[row.sequence / answers]);
       }
     });
   }
-  for (PageTable& fork : forks) cache_.Release(fork);
-  for (PageTable& table : tables) cache_.Release(table);
+  for (PageTable& fork : forks) cache_->Release(fork);
+  for (PageTable& table : tables) cache_->Release(table);
   return scores;
 }
 

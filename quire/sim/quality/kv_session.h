@@ -4,6 +4,7 @@
 #define QUIRE_SIM_QUALITY_KV_SESSION_H_
 
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <vector>
 
@@ -34,7 +35,7 @@ class KvSession {
   void Forget();
 
   int64_t full_pages() const { return table_.tokens / page_tokens(); }
-  int64_t page_tokens() const { return cache_.layout().page_tokens(); }
+  int64_t page_tokens() const { return cache_->layout().page_tokens(); }
 
   // The negative log-likelihood of every token but the first, after those before it: computed in steps, after
   // each of which what the variant does not keep leaves. Nothing is remembered of it.
@@ -43,7 +44,7 @@ class KvSession {
   static constexpr int64_t kQuestionTokens = 256;
 
  private:
-  KvSession(LanguageModel& model, KvVariant variant, PageCache cache, int64_t step_tokens);
+  KvSession(LanguageModel& model, KvVariant variant, std::unique_ptr<PageCache> cache, int64_t step_tokens);
 
   // Appends `tokens` in steps, and gives every row of wanted logits to `see`.
   void Feed(std::span<const Token> tokens, LogitsWanted wanted, const LogitsSink& see);
@@ -55,7 +56,7 @@ class KvSession {
 
   LanguageModel& model_;
   KvVariant variant_;
-  PageCache cache_;
+  std::unique_ptr<PageCache> cache_;
   int64_t step_tokens_;
   PageTable table_;
 };
