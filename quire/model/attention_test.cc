@@ -9,6 +9,7 @@
 
 #include "quire/kernels/kv_codec.h"
 #include "quire/kernels/random_weights.h"
+#include "quire/kv/page_pool.h"
 
 namespace quire {
 namespace {
@@ -87,10 +88,11 @@ class Step {
     std::vector<double> out(kHeadDim);
     double total = 0;
     for (int64_t p = 0; p <= position; ++p) {
-      const std::byte* page = pool_.data(tables_[0].groups[0][p / page_tokens]);
+      const PageId page = tables_[0].groups[0][p / page_tokens];
       BestKernels().load_kv(layout_.type(), static_cast<int>(page_tokens), kHeadDim,
-                            static_cast<int>(p % page_tokens), page + layout_.KTileOffset(0, kv_head),
-                            page + layout_.VTileOffset(0, kv_head), k.data(), v.data());
+                            static_cast<int>(p % page_tokens),
+                            pool_.arena().tile(page, layout_.KTile(0, kv_head)),
+                            pool_.arena().tile(page, layout_.VTile(0, kv_head)), k.data(), v.data());
       const float* query = &q[token * kRowFloats + head * kHeadDim];
       const double weight =
           std::exp(kScale * std::inner_product(k.begin(), k.end(), query, 0.0, std::plus(),
