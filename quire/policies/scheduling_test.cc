@@ -144,8 +144,8 @@ TEST(SchedulingTable, IsSortedAndWithoutDoubles) {
 
 TEST(MakeSchedulingPolicy, AnswersMistakesWithWhatIsKnown) {
   const auto message = [](std::string_view spec) { return MakeSchedulingPolicy(spec).error().message; };
-  EXPECT_THAT(message("fifo"), HasSubstr("fair, fcfs, mlfq, offline, priority, program, spf"));
-  EXPECT_THAT(message(""), HasSubstr("fair, fcfs, mlfq, offline, priority, program, spf"));
+  EXPECT_THAT(message("fifo"), HasSubstr("fair, fcfs, lottery, mlfq, offline, priority, program, spf"));
+  EXPECT_THAT(message(""), HasSubstr("fair, fcfs, lottery, mlfq, offline, priority, program, spf"));
   EXPECT_THAT(message("priority:age=3"), HasSubstr("age_s, preempt"));
   EXPECT_THAT(message("fcfs:age=3"), HasSubstr("it has: none"));
   EXPECT_THAT(message("priority:age_s=soon"), HasSubstr("[0, 1000000000]"));
