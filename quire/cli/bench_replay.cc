@@ -81,7 +81,7 @@ class BenchReplayVerb final : public Verb {
     flags.Add({"--simulate", &prices_, "PRICES",
                "of a step in us: step,token,logits,attended; nothing is computed"});
     flags.Add({"--page-by-page", &runtime_.options.disk.page_by_page, "",
-               "to compare with: the disk moves one page at a time, and the engine waits"});
+               "to compare with: the disk moves a page at a time, and all wait"});
     flags.Add({"--seed", &seed_, "N", "of texts, bursts and leaving"});
     flags.Add({"--svg", &svg_, "FILE", "also draw the waiting times there"});
     flags.Add({"--json", &json_, "FILE", "also write the results there; -: only them, to standard output"});

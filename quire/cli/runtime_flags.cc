@@ -28,8 +28,8 @@ void AddKvType(Flags& flags, std::string* type, std::vector<std::string> types) 
 void AddKvLayout(Flags& flags, std::string* layout) {
   flags.Add({"--kv-layout",
              layout,
-             "paged|contiguous",
-             "pages that are shared, or every sequence in one piece",
+             "LAYOUT",
+             "paged, where pages are shared, or contiguous",
              {.choices = {"paged", "contiguous"}}});
 }
 
@@ -95,7 +95,7 @@ void RuntimeFlags::AddEngine(Flags& flags) {
   for (const PageCodecRow* row : PageCodecTable()) codecs.emplace_back(row->name);
   flags.Add({"--kv-compressed", &options.compressed.size, "SIZE",
              "main memory for KV pages that left --kv-memory, compressed"});
-  const std::string help = fmt::format("how: {}; all but the first change answers", fmt::join(codecs, ", "));
+  const std::string help = fmt::format("{}; lossy but for the first", fmt::join(codecs, ", "));
   flags.Add(
       {"--kv-compressed-codec", &options.compressed.codec, "CODEC", help, {.choices = std::move(codecs)}});
   AddKvLayout(flags, &options.kv_layout);

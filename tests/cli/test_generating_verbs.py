@@ -326,7 +326,7 @@ def test_serve_from_a_file_and_the_environment(quire, smollm2):
 
 def test_serve_refuses_what_cannot_be(quire, smollm2):
     assert "--kv-memory" in one_sentence(quire("serve", smollm2, "--port", "0", "--kv-memory", "lots"))
-    assert "fcfs" in one_sentence(quire("serve", smollm2, "--port", "0", "--scheduling", "lottery"))
+    assert "fcfs" in one_sentence(quire("serve", smollm2, "--port", "0", "--scheduling", "guesswork"))
     one_sentence(quire("serve", smollm2, "--port", "0", "--host", "not an address"))
     assert "prefix-caching" in one_sentence(quire("serve", smollm2, "--port", "0", "--kv-layout", "contiguous", "--prefix-caching", "on"))
     assert "kv-disk" in one_sentence(quire("serve", smollm2, "--port", "0", "--kv-layout", "contiguous", "--kv-disk", "d"))
