@@ -88,7 +88,7 @@ class Bench:
                 said = json.dumps(question["question"])
                 for call in truth:
                     tool, arguments = next(iter(call.items()))
-                    calls.append((tool, tokens_of(said), tokens_of(json.dumps({tool: {k: v[0] for k, v in arguments.items()}}))))
+                    calls.append((tool, tokens_of(said), tokens_of(json.dumps({tool: {k: (v or [""])[0] for k, v in arguments.items()}}))))
                     said = ""
             turns, first = [], tokens_of(json.dumps(tools)) + calls[0][1]
             for (tool, _, _), (_, asked_tokens, out) in zip(calls, calls[1:] + [("", 0, 120)]):

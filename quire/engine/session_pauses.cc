@@ -1,6 +1,7 @@
 #include "quire/engine/session_pauses.h"
 
 #include <algorithm>
+#include <cmath>
 #include <limits>
 #include <string_view>
 
@@ -47,11 +48,11 @@ std::string CalledTool(std::string_view answer, const std::vector<std::string>& 
 }
 
 double SessionPauses::Arrive(const Request& request, double now_s) {
-  if (request.session.id.empty()) return now_s;
+  if (request.session.id.empty()) return NextBegin(now_s);
   Forget(now_s);
   const auto [found, is_new] = sessions_.try_emplace(request.session.id);
   Session& session = found->second;
-  if (is_new) session.begin_s = now_s;
+  if (is_new) session.begin_s = NextBegin(now_s);
   Learn(session, now_s);
   session.tool.clear();
   session.left_s = now_s;
@@ -84,6 +85,11 @@ void SessionPauses::Leave(const Request& request, const std::string& tool, const
               .begin_s = now_s,
               .expiry_s = now_s + ttl_s,
               .recompute_s = recompute_s});
+}
+
+double SessionPauses::NextBegin(double now_s) {
+  newest_s_ = std::max(now_s, std::nextafter(newest_s_, std::numeric_limits<double>::infinity()));
+  return newest_s_;
 }
 
 void SessionPauses::Learn(const Session& session, double now_s) {

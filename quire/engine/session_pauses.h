@@ -20,7 +20,8 @@ class SessionPauses {
   // REQUIRES: the cache outlives it.
   explicit SessionPauses(KvCache& cache) : cache_(cache) {}
 
-  // A request arrives; its session's pin stays until it has run. Returns when the session began.
+  // A request arrives; its session's pin stays until it has run. Returns when the session began, or the request
+  // that has none: no two at the same time.
   double Arrive(const Request& request, double now_s);
   // A request has run, and `table` has been published with what it computed. With a tool the session is
   // expected back.
@@ -35,11 +36,13 @@ class SessionPauses {
     std::string tenant, tool;  // it pauses in the tool's call; empty: it does not
   };
 
+  double NextBegin(double now_s);
   void Learn(const Session& session, double now_s);
   void Forget(double now_s);
 
   KvCache& cache_;
   std::map<std::string, Session, std::less<>> sessions_;
+  double newest_s_ = 0;  // begin
   double forgotten_s_ = 0;
 };
 
