@@ -20,8 +20,8 @@ class SessionPauses {
   // REQUIRES: the cache outlives it.
   explicit SessionPauses(KvCache& cache) : cache_(cache) {}
 
-  // A request arrives; its session's pin stays until it has run. Returns when the session began, or the request
-  // that has none: no two at the same time.
+  // A request arrives; its session's pin stays until it has run. Returns when the session began, or the
+  // request that has none: no two at the same time.
   double Arrive(const Request& request, double now_s);
   // A request has run, and `table` has been published with what it computed. With a tool the session is
   // expected back.

@@ -159,7 +159,7 @@ void SessionRoutes::List(const HttpRequest& request, ExchangePtr exchange) {
   ordered_json query = ordered_json::object();
   if (const auto limit = QueryValue(request.query, "limit")) {
     const ordered_json number = ordered_json::parse(*limit, nullptr, false);
-    query["limit"] = number.is_discarded() ? ordered_json(*limit) : number;
+    query["limit"] = number.is_number() ? number : ordered_json(*limit);
   }
   JsonFields fields(query);
   const auto limit = static_cast<size_t>(fields.Integer("limit", 1, kMostOfPage).value_or(100));

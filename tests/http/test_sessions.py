@@ -144,7 +144,7 @@ def test_what_sessions_refuse(fake):
     check(requests.put(fake.url + path, json={}, timeout=60), 405)
     check(requests.post(fake.url + path + "/pin", data="{", timeout=60, headers={"Content-Type": "application/json"}), 400)
     check(requests.post(fake.url + path + "/pin", data="[]", timeout=60, headers={"Content-Type": "application/json"}), 400)
-    for query in ("limit=0", "limit=many", "limit=1e9", "limit=", "limit=-1", "limit=1.5"):
+    for query in ("limit=0", "limit=many", "limit=1e9", "limit=", "limit=-1", "limit=1.5", "limit=null"):
         check(fake.get("/v1/sessions?" + query), 400, "limit")
     for odd in ("%00", "a%2Fb", "..", "%ff", "x" * 3000):
         assert fake.get("/v1/sessions/" + odd).status_code == 404
