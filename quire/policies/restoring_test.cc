@@ -114,5 +114,13 @@ TEST(Restoring, WhatIsNotKnownIsBroughtBack) {
   EXPECT_EQ(Choose({}, {{TransferTime()}}, Computation(), 641), 0u);
 }
 
+TEST(Restoring, OneStepDoesNotTellWhatATokenTakes) {
+  StepTime computation;
+  StepWork step;
+  step.Add(0, 481, true);
+  computation.Learn(step, 0.5);
+  EXPECT_EQ(Choose(Pages({30}), {{Reads(0.001, 1e9)}}, computation, 481), 30u);
+}
+
 }  // namespace
 }  // namespace quire
