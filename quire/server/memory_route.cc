@@ -73,6 +73,7 @@ ordered_json PlaceJson(const TierUsage& place) {
 
 // A number of bytes, or a size as people write it. A share would be of what is free now, and so no size.
 ApiResult<int64_t> ReadKvBytes(std::string_view text) {
+  constexpr int64_t kLeast = 1 << 20;
   const auto body = ParseJsonBody(text);
   if (!body) return std::unexpected(body.error());
   JsonFields fields(*body);
@@ -81,11 +82,11 @@ ApiResult<int64_t> ReadKvBytes(std::string_view text) {
   if (given == nullptr) {
     fields.Reject("kv_bytes", "is missing; give a size, as \"2GiB\" or in bytes");
   } else if (!given->is_string()) {
-    bytes = fields.Integer("kv_bytes", 1, std::numeric_limits<int64_t>::max());
-  } else if (const auto size = ParseByteSize(given->get<std::string>(), 0); size && *size > 0) {
+    bytes = fields.Integer("kv_bytes", kLeast, std::numeric_limits<int64_t>::max());
+  } else if (const auto size = ParseByteSize(given->get<std::string>(), 0); size && *size >= kLeast) {
     bytes = static_cast<int64_t>(*size);
   } else {
-    fields.Reject("kv_bytes", "is no size; give one as \"2GiB\", or in bytes");
+    fields.Reject("kv_bytes", "is no size of a megabyte or more; give one as \"2GiB\", or in bytes");
   }
   if (fields.error()) return std::unexpected(*fields.error());
   return *bytes;
