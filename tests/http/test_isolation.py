@@ -21,7 +21,7 @@ def test_the_time_of_an_answer_does_not_tell_what_other_salts_asked(real_server)
         for prompt, times in [(secret, asked_before), (other, never_asked)][:: -1 if number % 2 else 1]:
             taken, cached = seconds(server, prompt, "bob")
             times.append(taken)
-            assert cached == 0
+            assert cached < 5, "no more than the number may be shared, with himself"
         taken, cached = seconds(server, secret, "alice")
         own.append(taken)
         assert cached > 300

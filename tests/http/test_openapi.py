@@ -50,7 +50,8 @@ def narrowed(document):
                     node.setdefault("pattern", "^[a-zA-Z0-9 ]*$")
                     node["maxLength"] = 40
                 if node["type"] == "array":
-                    node["maxItems"] = min(node.get("maxItems", 8), 8)
+                    # At most 4 places may be marked by cache_control.
+                    node["maxItems"] = min(node.get("maxItems", 8), {"messages": 1, "content": 2}.get(name, 8))
                 if node["type"] == "integer" and name in ("prompt", "tokens"):
                     node["maximum"] = 255
             for key, child in node.items():
