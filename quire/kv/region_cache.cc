@@ -156,6 +156,7 @@ void RegionCache::Release(PageTable& table) {
 
 PageTable RegionCache::Fork(const PageTable& table) {
   PageTable fork;
+  if (table.empty()) return fork;
   const auto trimmed = [&](int64_t at) { return regions_[at].live > 0; };
   if (std::ranges::any_of(table.regions, trimmed) || Reserve(fork, table.tokens) != Verdict::kGranted) {
     return PageTable{};

@@ -147,6 +147,7 @@ TEST(RegionCache, AForkIsACopy) {
   EXPECT_EQ(cache->arena().tile(fork.groups[0][6], tile)[tile.bytes - 1], std::byte{0x5a});
   ASSERT_EQ(cache->Reserve(table, 600), Verdict::kGranted);
   EXPECT_TRUE(cache->Fork(table).empty()) << "there is no room";
+  EXPECT_TRUE(cache->Fork({}).empty());
 }
 
 // What is written stays, whoever comes and goes, and main memory is what is counted.
