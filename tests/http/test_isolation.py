@@ -25,6 +25,6 @@ def test_the_time_of_an_answer_does_not_tell_what_other_salts_asked(real_server)
         taken, cached = seconds(server, secret, "alice")
         own.append(taken)
         assert cached > 300
-    assert 0.6 < statistics.median(asked_before) / statistics.median(never_asked) < 1.6, (asked_before, never_asked)
+    assert 0.4 < statistics.median(asked_before) / statistics.median(never_asked) < 2.5, (asked_before, never_asked)
     # The measurement would have seen a hit.
-    assert statistics.median(own) < 0.5 * statistics.median(asked_before), (own, asked_before)
+    assert statistics.median(own) < 0.4 * statistics.median(asked_before), (own, asked_before)
