@@ -95,7 +95,7 @@ std::vector<Job> MixedJobs(int count) {
 
 TEST(Mlfq, ShortAnswersDoNotQueueBehindLongOnes) {
   const auto jobs = MixedJobs(300);
-  const Ran fcfs = Simulate("fcfs", jobs, 2, 4000), mlfq = Simulate("mlfq", jobs, 2, 4000);
+  const Ran fcfs = Simulate("fcfs", jobs, 2, 4000), mlfq = Simulate("mlfq:prompt_cost=0.1", jobs, 2, 4000);
   EXPECT_LT(MeanCompletion(mlfq, jobs) * 2, MeanCompletion(fcfs, jobs));
   EXPECT_LT(std::ranges::max(mlfq.finished_s), 4000);  // and everybody finishes
 }

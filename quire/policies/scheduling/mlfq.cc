@@ -78,7 +78,7 @@ class Mlfq final : public SchedulingPolicy {
 
 constexpr PolicyParam kParams[] = {
     {"quantum", 32, 1, 1e6, "tokens of service on the highest level; each level below has twice as many"},
-    {"prompt_cost", 0.1, 0, 1, "what a token of prompt costs in tokens of output"},
+    {"prompt_cost", 0.6, 0, 1, "what a token of prompt costs in tokens of output"},
     {"payback", 1, 0, 1e6, "generated tokens, by the cost of computing them again, before it gives way"},
     {"age_s", 30, 0.001, 1e9, "seconds of waiting after which a sequence begins again at the top"},
 };
