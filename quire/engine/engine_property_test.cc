@@ -201,16 +201,22 @@ void RunWorld(const World& world, Seen& seen) {
 }
 
 TEST(EngineProperties, RandomLoadsOnTinyPools) {
-  const char* const policies[] = {"fcfs",    "priority:age_s=1,preempt=1", "fair",
-                                  "program", "mlfq:quantum=8,age_s=1",     "spf",
-                                  "offline", "spf:predictor=recurrent",    "lottery:period_s=0.2"};
+  const char* const policies[] = {"fcfs",
+                                  "priority:age_s=1,preempt=1",
+                                  "fair",
+                                  "program",
+                                  "mlfq:quantum=8,age_s=1,prompt_cost=0.1",
+                                  "spf",
+                                  "offline",
+                                  "spf:predictor=recurrent",
+                                  "lottery:period_s=0.2"};
   Seen seen;
-  for (uint32_t seed = 0; seed < 320 && !testing::Test::HasFatalFailure(); ++seed) {
+  for (uint32_t seed = 0; seed < 360 && !testing::Test::HasFatalFailure(); ++seed) {
     RunWorld({seed, policies[seed / 3 % std::size(policies)]}, seen);
   }
   EXPECT_GT(seen.preemptions, 300) << "the pools were too large to test anything";
   EXPECT_GT(seen.cached, 4000) << "too little was shared to test anything";
-  EXPECT_GT(seen.restored, 400) << "too little came back from the disk to test anything";
+  EXPECT_GT(seen.restored, 500) << "too little came back from the disk to test anything";
   EXPECT_GT(seen.decompressed, 1000) << "too little came back from memory to test anything";
 }
 
