@@ -22,7 +22,7 @@ class BatchVerb final : public Verb {
   Flags MakeFlags() override {
     Flags flags("batch", "MODEL -i FILE -o FILE [flags]",
                 "Answers a file of requests, in the form of OpenAI's Batch API.");
-    runtime_.AddModel(flags);
+    AddModel(flags, &runtime_.model);
     flags.Add({"-i,--input", &batch_.input, "FILE", "requests, one JSON object a line", {}, true});
     flags.Add(
         {"-o,--output", &batch_.output, "FILE", "answers; one that is there is gone on with", {}, true});

@@ -29,7 +29,7 @@ class BenchVerb final : public Verb {
   Flags MakeFlags() override {
     Flags flags("bench", "MODEL [flags]",
                 "Measures prefill, decode and batched decode, in tokens per second.");
-    flags.Add({"MODEL", &model_, "", "a file, a folder, or a name from quire pull", {}, true});
+    AddModel(flags, &model_);
     const FlagLimits count{.min = 0, .max = 1e7};
     flags.Add({"-p,--prompt-tokens", &prompts_, "N,...", "prefill so many tokens; 0: none", count});
     flags.Add({"-n,--output-tokens", &outputs_, "N,...", "decode so many tokens; 0: none", count});
@@ -38,18 +38,10 @@ class BenchVerb final : public Verb {
     flags.Add({"--shared-tokens", &shared_tokens_, "N",
                "of the depth, so many that a batch has on the same pages", count});
     flags.Add({"-r,--repetitions", &repetitions_, "N", "of every measurement", {.min = 1, .max = 1000}});
-    flags.Add({"--threads",
-               &threads_,
-               "N",
-               "compute threads; default: usable processors",
-               {.min = 0, .max = 1024}});
+    AddThreads(flags, &threads_);
     AddKvType(flags, &kv_type_, KvTypeNames());
     AddKvLayout(flags, &kv_layout_);
-    flags.Add({"--page-tokens",
-               &page_tokens_,
-               "N",
-               "tokens per KV page, a multiple of 16",
-               {.min = 16, .max = 1024}});
+    AddPageTokens(flags, &page_tokens_);
     flags.Add(
         {"--max-step-tokens", &step_tokens_, "N", "largest piece of a prompt", {.min = 1, .max = 65536}});
     flags.Add({"--exact", &exact_, "", "compute with f32 activations"});

@@ -59,7 +59,7 @@ class BenchReplayVerb final : public Verb {
   Flags MakeFlags() override {
     Flags flags("bench replay", "MODEL TRACE [flags]",
                 "Lets a model serve a recorded trace, and measures how it was served.");
-    runtime_.AddModel(flags);
+    AddModel(flags, &runtime_.model);
     flags.Add({"TRACE",
                &trace_,
                "",

@@ -105,7 +105,8 @@ class BenchSixVerb final : public Verb {
     row.token_s.push_back(1 / writing);
     row.tokens_per_second.push_back(together);
     // Two operations a weight, where all of them are used; the embedding is only looked up.
-    row.utilisation.push_back(2 * static_cast<double>(row.parameters) * reading / MultiplySpeed());
+    row.utilisation.push_back(2 * static_cast<double>(row.parameters) * reading /
+                              machine_.OperationsPerSecond(DType::kQ8_0));
     const double read =
         static_cast<double>(row.weight_bytes) + row.kv_bytes_per_token * static_cast<double>(prompt_);
     row.bandwidth_share.push_back(read * writing / machine_.ReadSpeed(read));
@@ -117,12 +118,6 @@ class BenchSixVerb final : public Verb {
                  KvSession::Create(model, variant, tokens_ + 1, QualityBench::kStepTokens));
     row.nll = MeanOf(bench_.TextNlls(session, texts_, tokens_));
     return {};
-  }
-
-  // Operations per second of int8 products that find their operands in the caches.
-  double MultiplySpeed() const {
-    constexpr double kRows = 64;
-    return 2 * kRows / machine_.products.at(DType::kQ8_0).seconds.At(kRows);
   }
 
   // The first row of the same model: what compression and perplexity are measured against.
@@ -157,10 +152,9 @@ class BenchSixVerb final : public Verb {
     }
     std::string text = fmt::format(
         "{}; {} texts of {} tokens, prompts of {}, decode {} x {} behind them; memory reads {:.1f} GB/s, "
-        "int8 "
-        "{:.0f} Gop/s\n",
+        "int8 {:.0f} Gop/s\n",
         BenchHeading("all", bench_.pool()), texts_, tokens_, prompt_, outputs_, batch_,
-        machine_.read.points().back().second / 1e9, MultiplySpeed() / 1e9);
+        machine_.read.points().back().second / 1e9, machine_.OperationsPerSecond(DType::kQ8_0) / 1e9);
     text += table.Render();
     if (rows_.front().joules_per_token.empty()) {
       text += "energy is not measurable here: /sys/class/powercap has no counter that can be read\n";

@@ -50,7 +50,7 @@ class ChatVerb final : public Verb {
  public:
   Flags MakeFlags() override {
     Flags flags("chat", "MODEL [flags]", "Talks to a model: /help in the conversation lists the commands.");
-    runtime_.AddModel(flags);
+    AddModel(flags, &runtime_.model);
     flags.Add({"--system", &system_, "TEXT", "a system message to begin with"});
     flags.Add({"--verbose", &verbose_, "", "memory and speed on standard error"});
     sampling_.Add(flags);

@@ -34,11 +34,7 @@ class DoctorVerb final : public Verb {
     Flags flags("doctor", "[MODEL] [flags]",
                 "Looks at this machine: what is used, what would be slow, and why.");
     flags.Add({"MODEL", &model_, "", "also predict how fast this model is, and what fits"});
-    flags.Add({"--threads",
-               &threads_,
-               "N",
-               "compute threads; default: usable processors",
-               {.min = 0, .max = 1024}});
+    AddThreads(flags, &threads_);
     AddKvType(flags, &kv_type_, KvTypeNames());
     flags.Add({"--check", &check_, "", "also run the model, and compare what was predicted"});
     flags.Add({"--kv-disk", &disk_, "FOLDER", "also measure a disk tier there"});
@@ -76,14 +72,10 @@ class DoctorVerb final : public Verb {
 
  private:
   void TakeSpeeds(Findings& found) const {
-    constexpr double kRows = 64;
-    const auto operations = [&](DType type) {
-      return 2 * kRows / profile_.products.at(type).seconds.At(kRows);
-    };
     found.read_one = profile_.read_one;
     found.read_all = profile_.read.points().back().second;
-    found.int8_ops = operations(DType::kQ8_0);
-    found.f32_ops = operations(DType::kF32);
+    found.int8_ops = profile_.OperationsPerSecond(DType::kQ8_0);
+    found.f32_ops = profile_.OperationsPerSecond(DType::kF32);
   }
 
   Status Predict(std::shared_ptr<const ModelFiles> files, const Findings& found) {

@@ -107,7 +107,7 @@ class InspectVerb final : public Verb {
  public:
   Flags MakeFlags() override {
     Flags flags("inspect", "MODEL [flags]", "Shows a model's metadata, tensors and memory needs.");
-    flags.Add({"MODEL", &model_, "", "a file, a folder, or a name from quire pull", {}, true});
+    AddModel(flags, &model_);
     flags.Add({"--sequences",
                &options_.sequences,
                "N,...",

@@ -27,11 +27,7 @@ class PlanVerb final : public Verb {
         {"--context", &contexts_, "N,...", "tokens of every user: 1k,4k,7.5k; default: up to the model's"});
     flags.Add({"--memory", &memory_, "SIZE", "for weights and KV; default: what the machine has free"});
     AddKvType(flags, &kv_type_, KvTypeNames());
-    flags.Add({"--page-tokens",
-               &options_.page_tokens,
-               "N",
-               "tokens per KV page, a multiple of 16",
-               {.min = 16, .max = 1024}});
+    AddPageTokens(flags, &options_.page_tokens);
     flags.Add({"--max-step-tokens",
                &options_.max_step_tokens,
                "N",

@@ -28,7 +28,7 @@ Result<MachineProfile> MeasureProfile(int threads, const std::string& disk_folde
 Result<MachineProfile> ReadProfile(const std::string& path) {
   QUIRE_ASSIGN(const nlohmann::json json, ReadJsonFile(path, {.most_bytes = 1 << 20}));
   const auto inside = json.is_object() ? json.find("profile") : json.end();
-  return ParseProfile(json.is_object() && inside != json.end() ? *inside : json, path);
+  return ParseProfile(inside != json.end() ? *inside : json, path);
 }
 
 }  // namespace quire

@@ -6,6 +6,7 @@
 
 #include "quire/cli/generate.h"
 #include "quire/cli/model_path.h"
+#include "quire/cli/runtime_flags.h"
 #include "quire/cli/user_folders.h"
 #include "quire/engine/runtime.h"
 #include "quire/kernels/kernels.h"
@@ -25,7 +26,7 @@ Result<std::string> ReadFile(const std::string& path, std::string_view flag) {
 }  // namespace
 
 void QualityBench::AddModelAndText(Flags& flags) {
-  flags.Add({"MODEL", &model, "", "a file, a folder, or a name from quire pull", {}, true});
+  AddModel(flags, &model);
   flags.Add({"--text", &text_, "FILE", "plain text that the model has to follow", {}, true});
 }
 
@@ -38,13 +39,8 @@ void QualityBench::AddExamples(Flags& flags) {
 }
 
 void QualityBench::AddMachineAndResults(Flags& flags) {
-  flags.Add({"--page-tokens",
-             &page_tokens_,
-             "N",
-             "tokens per KV page, a multiple of 16",
-             {.min = 16, .max = 1024}});
-  flags.Add(
-      {"--threads", &threads_, "N", "compute threads; default: usable processors", {.min = 0, .max = 1024}});
+  AddPageTokens(flags, &page_tokens_);
+  AddThreads(flags, &threads_);
   flags.Add({"--svg", &svg_, "FILE", "also draw the results there"});
   flags.Add({"--json", &json_, "FILE", "also write the results there; -: only them, to standard output"});
 }

@@ -19,7 +19,7 @@ class RunVerb final : public Verb {
   Flags MakeFlags() override {
     Flags flags("run", "MODEL [PROMPT] [flags]",
                 "Generates once, from PROMPT or standard input, to standard output.");
-    runtime_.AddModel(flags);
+    AddModel(flags, &runtime_.model);
     flags.Add({"PROMPT", &prompt_, "", "what to say; default: standard input"});
     flags.Add({"--system", &system_, "TEXT", "a system message before the prompt"});
     flags.Add({"--raw", &raw_, "", "continue the text as it is, without the chat template"});

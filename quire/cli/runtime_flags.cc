@@ -20,6 +20,20 @@
 
 namespace quire {
 
+void AddModel(Flags& flags, std::string* model) {
+  flags.Add({"MODEL", model, "", "a file, a folder, or a name from quire pull", {}, true});
+}
+
+void AddThreads(Flags& flags, int* threads) {
+  flags.Add(
+      {"--threads", threads, "N", "compute threads; default: usable processors", {.min = 0, .max = 1024}});
+}
+
+void AddPageTokens(Flags& flags, int* page_tokens) {
+  flags.Add(
+      {"--page-tokens", page_tokens, "N", "tokens per KV page, a multiple of 16", {.min = 16, .max = 1024}});
+}
+
 void AddKvType(Flags& flags, std::string* type, std::vector<std::string> types) {
   const std::string help = fmt::format("of KV pages: {}", fmt::join(types, ", "));
   flags.Add({"--kv-type", type, "TYPE", help, {.choices = std::move(types)}});
@@ -31,10 +45,6 @@ void AddKvLayout(Flags& flags, std::string* layout) {
              "LAYOUT",
              "paged, where pages are shared, or contiguous",
              {.choices = {"paged", "contiguous"}}});
-}
-
-void RuntimeFlags::AddModel(Flags& flags) {
-  flags.Add({"MODEL", &model, "", "a file, a folder, or a name from quire pull", {}, true});
 }
 
 void RuntimeFlags::AddMachine(Flags& flags) {
@@ -53,11 +63,7 @@ void RuntimeFlags::AddMachine(Flags& flags) {
              {.min = 0},
              false,
              "--max-model-len"});
-  flags.Add({"--threads",
-             &options.threads,
-             "N",
-             "compute threads; default: usable processors",
-             {.min = 0, .max = 1024}});
+  AddThreads(flags, &options.threads);
   flags.Add({"--exact", &options.exact, "", "compute with f32 activations and f32 KV pages"});
   flags.Add(
       {"--chat-template", &options.chat_template_file, "FILE", "use this Jinja template, not the model's"});

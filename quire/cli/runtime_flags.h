@@ -12,10 +12,11 @@
 
 namespace quire {
 
-// --kv-type, one of `types`.
+// The flags that several verbs have: MODEL, --threads, --page-tokens; --kv-type, one of `types`; --kv-layout.
+void AddModel(Flags& flags, std::string* model);
+void AddThreads(Flags& flags, int* threads);
+void AddPageTokens(Flags& flags, int* page_tokens);
 void AddKvType(Flags& flags, std::string* type, std::vector<std::string> types);
-
-// --kv-layout.
 void AddKvLayout(Flags& flags, std::string* layout);
 
 struct RuntimeFlags {
@@ -32,7 +33,6 @@ struct RuntimeFlags {
     return admission != "auto" ? admission : options.kv_layout == "paged" ? "now" : "predicted";
   }
 
-  void AddModel(Flags& flags);
   // How it computes and how much it may take: for everybody.
   void AddMachine(Flags& flags);
   // Many users at once: for serve.

@@ -69,7 +69,7 @@ class ServeVerb final : public Verb {
   Flags MakeFlags() override {
     Flags flags("serve", "MODEL [flags]", "Serves a model over HTTP, in OpenAI's API.");
     HttpServerOptions& http = server_.http;
-    runtime_.AddModel(flags);
+    AddModel(flags, &runtime_.model);
     flags.Add({"--host", &http.host, "ADDRESS", "address to listen on; 0.0.0.0: all of the machine"});
     flags.Add({"--port", &http.port, "N", "port to listen on; 0: a free one", {.min = 0, .max = 65535}});
     flags.Add({"--api-key", &server_.api_keys, "KEY", "wanted from clients; can be repeated"});

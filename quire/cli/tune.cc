@@ -49,7 +49,7 @@ class TuneVerb final : public Verb {
   Flags MakeFlags() override {
     Flags flags("tune", "MODEL [flags]",
                 "Finds the batch and the KV memory worth having: beyond, throughput hardly grows.");
-    flags.Add({"MODEL", &model_, "", "a file, a folder, or a name from quire pull", {}, true});
+    AddModel(flags, &model_);
     flags.Add({"--context", &options_.context, "N", "tokens that a sequence has", {.min = 1, .max = 1e7}});
     flags.Add({"--target-itl",
                &target_itl_,
@@ -59,11 +59,7 @@ class TuneVerb final : public Verb {
     flags.Add({"--max-sequences", &options_.most, "N", "largest batch to look at", {.min = 1, .max = 4096}});
     flags.Add({"--kv-memory", &kv_memory_, "SIZE", "at most; default: half of what is free"});
     AddKvType(flags, &kv_type_, KvTypeNames());
-    flags.Add({"--threads",
-               &threads_,
-               "N",
-               "compute threads; default: usable processors",
-               {.min = 0, .max = 1024}});
+    AddThreads(flags, &threads_);
     flags.Add({"--engines",
                &engines_,
                "auto|1",

@@ -108,8 +108,6 @@ class PagedEngine final : public Engine {
         [this, salt = std::move(salt), tokens = std::move(tokens)] { scheduler_.Keep(salt, tokens); });
   }
 
-  void SetRetention(std::unique_ptr<RetentionPolicy> policy) { scheduler_.SetRetention(std::move(policy)); }
-
  private:
   void Loop();
   std::unique_ptr<PageTier> WakingUp(std::unique_ptr<PageTier> tier);
@@ -513,9 +511,9 @@ void PagedEngine::RecordFinish(const Sequence& sequence, FinishReason reason, in
 }
 
 void PagedEngine::PublishUsage() {
-  const KvUsage usage = scheduler_.cache().Usage();
-  metrics_.SetKvUsage(usage);
   const KvCache& cache = scheduler_.cache();
+  const KvUsage usage = cache.Usage();
+  metrics_.SetKvUsage(usage);
   metrics_.SetPins(cache.pins(),
                    cache.index_usage().pinned_pages * static_cast<int64_t>(cache.layout().page_bytes()));
   if (const PageArchive* archive = scheduler_.archive()) metrics_.SetTiers(*archive);
@@ -556,11 +554,9 @@ Result<std::unique_ptr<Engine>> Engine::Create(LanguageModel& model, const Token
                 "KV memory of {} does not hold a sequence of two tokens; give more with --kv-memory",
                 FormatByteSize(limits.pool_bytes));
   }
-  auto engine =
-      std::make_unique<PagedEngine>(model, tokenizer, std::move(cache), std::move(tier), std::move(policy),
-                                    std::move(admission), pool, options, limits, clock);
-  engine->SetRetention(std::move(retention));
-  return engine;
+  cache->SetRetention(std::move(retention));
+  return std::make_unique<PagedEngine>(model, tokenizer, std::move(cache), std::move(tier), std::move(policy),
+                                       std::move(admission), pool, options, limits, clock);
 }
 
 }  // namespace quire

@@ -44,12 +44,15 @@ HashModel::HashModel(HashModelOptions options)
   info_.context_length = options_.context;
 }
 
-std::unique_ptr<KvCache> HashModel::MakeCache(int64_t pages) const {
+std::unique_ptr<KvCache> HashModel::MakeCache(int64_t pages) {
   const size_t bytes = layout_.page_bytes();
-  return std::make_unique<PageCache>(layout_, PagePool::Create(pages * bytes, bytes).value());
+  auto cache = std::make_unique<PageCache>(layout_, PagePool::Create(pages * bytes, bytes).value());
+  pool_ = &cache->pool();
+  return cache;
 }
 
-std::unique_ptr<KvCache> HashModel::MakeContiguousCache(int64_t pages, int64_t sequences) const {
+std::unique_ptr<KvCache> HashModel::MakeContiguousCache(int64_t pages, int64_t sequences) {
+  pool_ = nullptr;
   return RegionCache::Create(layout_, {.kv_bytes = pages * layout_.page_bytes(),
                                        .longest_tokens = options_.context,
                                        .sequences = sequences})
@@ -61,6 +64,9 @@ void HashModel::Store(const PageArena& kv, const PageTable& table, int64_t posit
   for (int layer = 0; layer < layout_.layers(); ++layer) {
     const PageId page = table.groups[layout_.group_of(layer)][position / page_tokens];
     EXPECT_NE(page, kNoPage);
+    if (pool_ != nullptr && &pool_->arena() == &kv) {
+      EXPECT_EQ(pool_->RefCount(page), 1) << "a shared page is written";
+    }
     for (int head = 0; head < layout_.kv_heads(); ++head) {
       const Slot value = SlotOf(token, position, layer, head);
       auto* k = reinterpret_cast<float*>(kv.tile(page, layout_.KTile(layer, head)));

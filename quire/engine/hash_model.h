@@ -43,9 +43,10 @@ class HashModel final : public LanguageModel {
   // Changes the logits after `prefix` (what layer 0 sees of it) before they are handed out.
   std::function<void(std::span<const Token> prefix, std::span<float> logits)> edit_logits;
 
-  // KV memory of `pages` pages for this model; contiguous for at most `sequences` at once.
-  std::unique_ptr<KvCache> MakeCache(int64_t pages) const;
-  std::unique_ptr<KvCache> MakeContiguousCache(int64_t pages, int64_t sequences) const;
+  // KV memory of `pages` pages for this model; contiguous for at most `sequences` at once. Forward checks
+  // that no shared page of the cache made last is written.
+  std::unique_ptr<KvCache> MakeCache(int64_t pages);
+  std::unique_ptr<KvCache> MakeContiguousCache(int64_t pages, int64_t sequences);
 
  private:
   void Store(const PageArena& kv, const PageTable& table, int64_t position, Token token) const;
@@ -57,6 +58,7 @@ class HashModel final : public LanguageModel {
   HashModelOptions options_;
   ModelInfo info_;
   KvLayout layout_;
+  const PagePool* pool_ = nullptr;  // of the cache made last; a contiguous one shares nothing
 };
 
 // Collects what a request sends, and checks the rules of token_sink.h while it does.

@@ -115,7 +115,7 @@ Result<std::unique_ptr<KvCache>> SizeKvCache(Runtime& runtime, const RuntimeOpti
   const KvLayout& layout = runtime.model->kv_layout();
   const int64_t trained = runtime.model->info().context_length;
   const int64_t context = options.engine.max_context > 0 ? options.engine.max_context : trained;
-  const int64_t pages = (context + layout.page_tokens() - 1) / layout.page_tokens();
+  const int64_t pages = layout.PageCount(context);
   const KvDemand demand{
       .available_bytes = AvailableMemoryBytes(),
       .bytes_per_token = layout.BytesPerToken(),

@@ -53,7 +53,6 @@ class Scheduler {
             std::unique_ptr<SchedulingPolicy> policy, std::unique_ptr<AdmissionPolicy> admission,
             Limits limits);
 
-  void SetRetention(std::unique_ptr<RetentionPolicy> policy) { cache_->SetRetention(std::move(policy)); }
   // It is `now`: pins end.
   void TellTime(TimePoint now);
   // A new sequence, without pages. It must fit the pool when it is alone.

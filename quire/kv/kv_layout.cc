@@ -69,21 +69,15 @@ std::vector<TilePlace> KvLayout::Tiles() const {
   return tiles;
 }
 
-int64_t KvLayout::FirstVisiblePage(size_t group, int64_t position) const {
-  const int64_t window = groups_[group].window;
-  return window == 0 ? 0 : std::max<int64_t>(0, position - window + 1) / page_tokens_;
-}
-
 int64_t KvLayout::PagesFor(int64_t tokens, int64_t chunk_tokens) const {
-  const auto pages_of = [&](int64_t n) { return (n + page_tokens_ - 1) / page_tokens_; };
   int64_t pages = 0;
   for (const LayerGroup& group : groups_) {
-    int64_t in_group = pages_of(tokens);
+    int64_t in_group = PageCount(tokens);
     if (group.window > 0) {
       // While a chunk is computed, its first token's window and the whole chunk are there. That many
       // positions lie in one page more than they fill when they start at the end of one.
       const int64_t positions = group.window - 1 + std::min(chunk_tokens, tokens);
-      in_group = std::min(in_group, pages_of(positions - 1) + 1);
+      in_group = std::min(in_group, PageCount(positions - 1) + 1);
     }
     pages += in_group;
   }

@@ -12,6 +12,7 @@
 #ifndef QUIRE_KV_KV_LAYOUT_H_
 #define QUIRE_KV_KV_LAYOUT_H_
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <vector>
@@ -28,6 +29,11 @@ struct LayerGroup {
   int heads = 0;
   int64_t window = 0;  // tokens a query sees, itself included; 0: all of them
 };
+
+// The first position that a query at `position` sees. A window of 0 is none.
+inline int64_t FirstVisible(int64_t position, int64_t window) {
+  return window == 0 ? 0 : std::max<int64_t>(0, position + 1 - window);
+}
 
 // What the layout needs to know about one model layer.
 struct LayerKv {
@@ -59,15 +65,20 @@ class KvLayout {
   // Of a page of any group, in order.
   std::vector<TilePlace> Tiles() const;
 
+  // Pages of a group that so many tokens fill, the last one perhaps in part.
+  int64_t PageCount(int64_t tokens) const { return (tokens + page_tokens_ - 1) / page_tokens_; }
   // The first page of the group that a query at `position` sees.
-  int64_t FirstVisiblePage(size_t group, int64_t position) const;
+  int64_t FirstVisiblePage(size_t group, int64_t position) const {
+    return FirstVisible(position, groups_[group].window) / page_tokens_;
+  }
 
   // Pages a fresh sequence of `tokens` tokens needs at its largest moment, when prompts are computed in
   // chunks of at most `chunk_tokens`.
   int64_t PagesFor(int64_t tokens, int64_t chunk_tokens) const;
 
-  // Bytes of KV one token takes when every group keeps it.
+  // Bytes of KV one token takes when every group keeps it, and those of one layer.
   size_t BytesPerToken() const { return page_bytes_ * groups_.size() / page_tokens_; }
+  size_t LayerBytesPerToken() const { return 2 * tile_bytes_ * kv_heads_ / page_tokens_; }
 
  private:
   struct Place {

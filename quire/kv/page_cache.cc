@@ -31,10 +31,6 @@ PageCache::PageCache(KvLayout layout, PagePool pool)
   QUIRE_CHECK(pool_.page_bytes() == layout_.page_bytes());
 }
 
-int64_t PageCache::PageCount(int64_t tokens) const {
-  return (tokens + layout_.page_tokens() - 1) / layout_.page_tokens();
-}
-
 bool PageCache::WritesIntoSharedPage(const PageTable& table, size_t group) const {
   return table.tokens % layout_.page_tokens() != 0 && pool_.RefCount(table.groups[group].back()) > 1;
 }
@@ -115,7 +111,7 @@ Status PageCache::Resize(size_t kv_bytes) {
 // -- Reserve and Release ------------------------------------------------------------------------------------
 
 int64_t PageCache::PagesToReserve(const PageTable& table, int64_t tokens) const {
-  const int64_t fresh = PageCount(table.tokens + tokens) - PageCount(table.tokens);
+  const int64_t fresh = layout_.PageCount(table.tokens + tokens) - layout_.PageCount(table.tokens);
   int64_t pages = fresh * static_cast<int64_t>(layout_.groups().size());
   if (tokens > 0) {
     for (size_t g = 0; g < table.groups.size(); ++g) pages += WritesIntoSharedPage(table, g);
@@ -146,7 +142,8 @@ Verdict PageCache::Reserve(PageTable& table, int64_t tokens, Room room) {
   const int64_t end = table.tokens + tokens;
   if (PagesToReserve(table, tokens) > available_pages()) DisownTail(table);
   if (PagesToReserve(table, tokens) > available_pages()) {
-    const int64_t fresh = (PageCount(end) - PageCount(table.tokens)) * std::ssize(table.groups);
+    const int64_t fresh =
+        (layout_.PageCount(end) - layout_.PageCount(table.tokens)) * std::ssize(table.groups);
     const int64_t pages = room == Room::kOfSize ? pool_.pages() : pool_.most_pages();
     if (table.pages_held + fresh > pages) return Verdict::kNever;
     const int64_t held = pool_.used_pages() - index_.idle_pages();
@@ -164,7 +161,7 @@ Verdict PageCache::Reserve(PageTable& table, int64_t tokens, Room room) {
       pages.back() = copy;
       ++table.pages_held;
     }
-    for (; std::ssize(pages) < PageCount(end); ++table.pages_held) pages.push_back(TakePage());
+    for (; std::ssize(pages) < layout_.PageCount(end); ++table.pages_held) pages.push_back(TakePage());
     for (int64_t i = table.tokens / page_tokens; i < std::ssize(pages); ++i) {
       SetFilled(pages[i], static_cast<int32_t>(std::min(page_tokens, end - i * page_tokens)));
     }

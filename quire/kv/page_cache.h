@@ -98,7 +98,6 @@ class PageCache final : public KvCache {
     int64_t tokens = 0;
   };
 
-  int64_t PageCount(int64_t tokens) const;
   bool WritesIntoSharedPage(const PageTable& table, size_t group) const;
   Hit FindHit(const PageTable& table, PrefixNode& from, std::span<const Token> tokens) const;
   void Adopt(PageTable& table, int64_t kept_pages, const Hit& hit);

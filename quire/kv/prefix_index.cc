@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "quire/base/check.h"
+#include "quire/kv/kv_layout.h"
 
 // Invariants:
 // - A node with children holds a whole page of tokens, and no child is the beginning of a sibling.
@@ -214,10 +215,9 @@ std::vector<PageId> PrefixIndex::Pin(PrefixNode& node, bool holds_back) {
   ++node.pins;
   std::vector<PageId> pages;
   for (size_t g = 0; g < windows_.size(); ++g) {
-    // What a query at the end of the node sees, as KvLayout::FirstVisiblePage has it.
+    // What a query at the end of the node sees.
     const auto page_tokens = static_cast<int64_t>(page_tokens_);
-    const int64_t first =
-        windows_[g] == 0 ? 0 : std::max<int64_t>(0, node.depth * page_tokens - windows_[g] + 1) / page_tokens;
+    const int64_t first = FirstVisible(node.depth * page_tokens, windows_[g]) / page_tokens;
     for (const PrefixNode* at = &node; at->depth > first; at = at->parent) {
       if (at->state[g] == kNoPage) continue;
       CountPin(at->state[g], holds_back, 1);

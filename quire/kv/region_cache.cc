@@ -38,7 +38,7 @@ RegionCache::RegionCache(KvLayout layout, PageArena arena, size_t most_bytes)
 
 Result<std::unique_ptr<RegionCache>> RegionCache::Create(KvLayout layout, const RegionCacheOptions& options) {
   const auto groups = std::ssize(layout.groups());
-  const int64_t pages = (options.longest_tokens + layout.page_tokens() - 1) / layout.page_tokens();
+  const int64_t pages = layout.PageCount(options.longest_tokens);
   QUIRE_ASSIGN(PageArena arena,
                PageArena::Contiguous(layout.page_bytes(), layout.Tiles(), pages, options.sequences * groups));
   std::unique_ptr<RegionCache> cache(
@@ -61,10 +61,6 @@ Status RegionCache::Resize(size_t kv_bytes) {
   return {};
 }
 
-int64_t RegionCache::PageCount(int64_t tokens) const {
-  return (tokens + layout_.page_tokens() - 1) / layout_.page_tokens();
-}
-
 int64_t RegionCache::FilledBy(const Region& region, int64_t tokens) const {
   return std::max<int64_t>(0, tokens - region.live * layout_.page_tokens());
 }
@@ -75,7 +71,7 @@ Verdict RegionCache::Reserve(PageTable& table, int64_t tokens, Room room) {
   QUIRE_CHECK(tokens >= 0);
   table.groups.resize(layout_.groups().size());
   if (tokens == 0) return Verdict::kGranted;
-  const int64_t pages = PageCount(table.tokens + tokens);
+  const int64_t pages = layout_.PageCount(table.tokens + tokens);
   if (pages > arena_.region_pages()) return Verdict::kNever;
   int64_t held = 0, wanted = 0;
   for (size_t g = 0; g < table.groups.size(); ++g) {
@@ -101,7 +97,7 @@ Verdict RegionCache::Reserve(PageTable& table, int64_t tokens, Room room) {
     }
   }
   table.tokens += tokens;
-  TidyUp(static_cast<size_t>((tokens + layout_.page_tokens() - 1) / layout_.page_tokens()));
+  TidyUp(static_cast<size_t>(layout_.PageCount(tokens)));
   return Verdict::kGranted;
 }
 
@@ -189,12 +185,12 @@ void RegionCache::TrimWindows(PageTable& table, int64_t position) {
 int64_t RegionCache::PagesFor(int64_t tokens, int64_t chunk_tokens) const {
   int64_t bytes = 0;
   for (const LayerGroup& group : layout_.groups()) {
-    int64_t begin = 0, end = PageCount(tokens);
+    int64_t begin = 0, end = layout_.PageCount(tokens);
     if (group.window > 0) {
       // While a chunk is computed, its first token's window and the whole chunk are there, and what was not
       // yet given back behind it.
       const int64_t positions = group.window - 1 + std::min(chunk_tokens, tokens);
-      const int64_t pages = PageCount(positions - 1) + 1 + kTrimPages;
+      const int64_t pages = layout_.PageCount(positions - 1) + 1 + kTrimPages;
       if (pages < end) begin = end - pages;
     }
     bytes += arena_.BytesOf(begin, begin > 0 ? end + 1 : end);

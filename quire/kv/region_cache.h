@@ -67,7 +67,6 @@ class RegionCache final : public KvCache {
 
   RegionCache(KvLayout layout, PageArena arena, size_t most_bytes);
   int64_t page_bytes() const { return static_cast<int64_t>(arena_.page_bytes()); }
-  int64_t PageCount(int64_t tokens) const;
   int64_t UsedBy(const Region& region) const { return arena_.BytesOf(region.begin, region.end); }
   int64_t FilledBy(const Region& region, int64_t tokens) const;
 

@@ -196,10 +196,9 @@ void PagedAttention::MergeSplits(const Call& call, const AttentionBlock& block) 
 }
 
 size_t PagedAttention::BytesRead() const {
-  const size_t position_bytes = 2 * layout_.tile_bytes() / layout_.page_tokens() * layout_.kv_heads();
-  size_t bytes = 0;
-  for (int layer = 0; layer < layout_.layers(); ++layer) bytes += PlanOf(layer).positions() * position_bytes;
-  return bytes;
+  size_t positions = 0;
+  for (int layer = 0; layer < layout_.layers(); ++layer) positions += PlanOf(layer).positions();
+  return positions * layout_.LayerBytesPerToken();
 }
 
 size_t PagedAttention::ScratchBytes() const {

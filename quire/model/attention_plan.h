@@ -49,7 +49,7 @@ inline int64_t EnoughAttentionBlocks(int threads, int64_t kv_heads) {
 
 // What a query at `position` sees. A window of 0 is none.
 inline PositionRange VisibleRange(int64_t position, int64_t window) {
-  return {window == 0 ? 0 : std::max<int64_t>(0, position + 1 - window), position + 1};
+  return {FirstVisible(position, window), position + 1};
 }
 
 // Consecutive tokens of one sequence, which read their keys and values together.

@@ -51,7 +51,7 @@ struct Outcome {
 Outcome Serve(const std::vector<TraceRequest>& trace, int64_t pages, const char* scheduling,
               const char* retention) {
   ManualClock clock;
-  const HashModel like({.vocab_size = 61});
+  HashModel like({.vocab_size = 61});
   TimedModel model(like, ParseStepPrices("2000,700,500,0.05").value(), clock);
   ThreadPool pool(1);
   auto engine = Engine::Create(model, nullptr, like.MakeCache(pages), pool,

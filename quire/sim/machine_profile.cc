@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
 #include <iterator>
 #include <optional>
 
@@ -19,13 +20,12 @@ double Between(const std::pair<double, double>& a, const std::pair<double, doubl
   return a.second + (b.second - a.second) * (x - a.first) / (b.first - a.first);
 }
 
-// What `value` makes of the speeds of the nearest measured dimensions.
+// What `value` makes of the speeds, by head dimension.
 template <typename Value>
-double AtDimension(const std::map<int, AttentionSpeed>& by_dim, int head_dim, Value value) {
-  QUIRE_CHECK(!by_dim.empty());
+Curve ByDimension(const std::map<int, AttentionSpeed>& by_dim, Value value) {
   std::vector<std::pair<double, double>> points;
   for (const auto& [dim, speed] : by_dim) points.emplace_back(dim, value(speed));
-  return Curve(std::move(points)).Work(head_dim);
+  return Curve(std::move(points));
 }
 
 ordered_json CurveJson(const Curve& curve) {
@@ -88,7 +88,7 @@ class Reader {
  private:
   const json* Member(const char* key) const {
     const auto found = from_.is_object() ? from_.find(key) : from_.end();
-    return from_.is_object() && found != from_.end() ? &*found : nullptr;
+    return found != from_.end() ? &*found : nullptr;
   }
 
   const json& from_;
@@ -141,15 +141,18 @@ double Curve::Work(double x) const {
   return x > last ? value * x / last : At(x);
 }
 
+double MachineProfile::OperationsPerSecond(DType type) const {
+  constexpr double kRows = 64;
+  return 2 * kRows / products.at(type).seconds.At(kRows);
+}
+
 double MachineProfile::AttentionSeconds(DType kv_type, int head_dim, double rows) const {
-  return AtDimension(attention.at(kv_type), head_dim,
-                     [&](const AttentionSpeed& speed) { return speed.seconds.Work(rows); });
+  const auto seconds = [&](const AttentionSpeed& speed) { return speed.seconds.Work(rows); };
+  return ByDimension(attention.at(kv_type), seconds).Work(head_dim);
 }
 
 double MachineProfile::AttentionExposed(DType kv_type, int head_dim) const {
-  std::vector<std::pair<double, double>> points;
-  for (const auto& [dim, speed] : attention.at(kv_type)) points.emplace_back(dim, speed.exposed);
-  return Curve(std::move(points)).At(head_dim);
+  return ByDimension(attention.at(kv_type), std::mem_fn(&AttentionSpeed::exposed)).At(head_dim);
 }
 
 ordered_json ProfileJson(const MachineProfile& p) {
@@ -169,7 +172,6 @@ ordered_json ProfileJson(const MachineProfile& p) {
   for (const auto& [type, speed] : p.products) {
     json["products"][std::string(Info(type).name)] = {
         {"seconds_per_output_by_rows", CurveJson(speed.output_seconds)},
-
         {"seconds_per_weight_by_rows", CurveJson(speed.seconds)},
         {"exposed_by_rows", CurveJson(speed.exposed)}};
   }

@@ -65,6 +65,9 @@ struct MachineProfile {
 
   // Bytes per second for a step that reads `bytes` in all, one after the other, as the steps before it did.
   double ReadSpeed(double bytes) const { return read.At(bytes); }
+  // Of products of 64 rows with weights of `type` that find their operands in the caches; a multiplication
+  // and an addition are two.
+  double OperationsPerSecond(DType type) const;
   // For heads of a dimension that was not measured: between its neighbours.
   double AttentionSeconds(DType kv_type, int head_dim, double rows) const;
   double AttentionExposed(DType kv_type, int head_dim) const;

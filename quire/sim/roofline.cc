@@ -17,9 +17,15 @@ double PairsSeen(int64_t position, int64_t tokens, int64_t window) {
   double pairs = 0;
   for (int64_t t = position; t < position + tokens; ++t) {
     const PositionRange seen = VisibleRange(t, window);
-    pairs += static_cast<double>(seen.end - seen.begin);
+    pairs += static_cast<double>(seen.size());
   }
   return pairs;
+}
+
+// Of the keys and values that a sequence's tokens see in one layer.
+double KvBytes(const KvLayout& kv, const SequenceWork& work, int64_t window) {
+  const PositionRange seen{FirstVisible(work.position, window), work.position + work.tokens};
+  return static_cast<double>(seen.size()) * static_cast<double>(kv.LayerBytesPerToken());
 }
 
 }  // namespace
@@ -122,9 +128,7 @@ void Roofline::AddAttention(int64_t window, const std::vector<SequenceWork>& seq
   double seconds = 0, bytes = 0;
   int64_t blocks = 0, tasks = 0, uncut = 0;
   for (const SequenceWork& s : sequences) {
-    const PositionRange seen{VisibleRange(s.position, window).begin, s.position + s.tokens};
-    bytes += static_cast<double>(seen.end - seen.begin) * 2 * static_cast<double>(kv.tile_bytes()) /
-             kv.page_tokens() * kv.kv_heads();
+    bytes += KvBytes(kv, s, window);
     for (int64_t t = 0; t < s.tokens; t += block_tokens) {
       const int64_t tokens = std::min(block_tokens, s.tokens - t);
       const double keys = PairsSeen(s.position + t, tokens, window) / static_cast<double>(tokens);
@@ -178,9 +182,7 @@ StepCost Roofline::Step(const std::vector<SequenceWork>& sequences) const {
     rows += s.tokens;
     wanted += s.logits ? 1 : 0;
     for (const LayerGroup& group : model_.kv.groups()) {
-      const PositionRange seen{VisibleRange(s.position, group.window).begin, s.position + s.tokens};
-      bytes += static_cast<double>((seen.end - seen.begin) * std::ssize(group.layers)) * 2 *
-               static_cast<double>(model_.kv.tile_bytes()) / model_.kv.page_tokens() * model_.kv.kv_heads();
+      bytes += KvBytes(model_.kv, s, group.window) * static_cast<double>(group.layers.size());
     }
   }
   const double read_speed = machine_.ReadSpeed(bytes);

@@ -43,10 +43,9 @@ Result<KvSession> KvSession::Create(LanguageModel& model, const KvVariant& varia
                 "{} has sliding windows, which pages cannot leave out of turn; choose others than '{}'",
                 model.info().name, variant.name);
   }
-  const int64_t groups = std::ssize(layout.groups()), page_tokens = layout.page_tokens();
-  const int64_t own = (longest_tokens + page_tokens - 1) / page_tokens;
-  const int64_t fork = (kQuestionTokens + page_tokens - 1) / page_tokens + 1;
-  const uint64_t bytes = static_cast<uint64_t>(groups * (own + kForks * fork)) * layout.page_bytes();
+  const int64_t own = layout.PageCount(longest_tokens), fork = layout.PageCount(kQuestionTokens) + 1;
+  const int64_t pages = std::ssize(layout.groups()) * (own + kForks * fork);
+  const uint64_t bytes = static_cast<uint64_t>(pages) * layout.page_bytes();
   if (bytes > AvailableMemoryBytes()) {
     return Fail(ErrorCode::kResourceExhausted, "the pages need {} and {} are free; measure shorter texts",
                 FormatByteSize(bytes), FormatByteSize(AvailableMemoryBytes()));
