@@ -83,6 +83,10 @@ ApiError FromError(const Error& error) {
   return ErrorWithStatus(500, error.message);
 }
 
+ApiError ShuttingDown() {
+  return ErrorWithStatus(503, "the server is shutting down; use another one", "draining");
+}
+
 std::string ErrorBody(const ApiError& error) {
   const ordered_json body = {{"error",
                               {{"message", error.message},

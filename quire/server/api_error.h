@@ -31,6 +31,8 @@ ApiError ErrorWithStatus(int status, std::string message, std::optional<std::str
 // An error of the lower layers. A message that begins with the name of a request field ("top_k is -3; ...")
 // names it as the param.
 ApiError FromError(const Error& error);
+// 503: the server takes nothing new.
+ApiError ShuttingDown();
 
 // {"error": ...}
 std::string ErrorBody(const ApiError& error);

@@ -174,10 +174,7 @@ bool ReadRetention(JsonFields& fields, Request& request) {
 // A prefix has one pin, however often it is asked for.
 void KeepPrefix(Request& request, int64_t tokens, double ttl_s) {
   const auto prefix = std::span(request.prompt).first(tokens);
-  std::string name;
-  for (const std::byte byte : ChildKey(RootKey(request.cache_salt), prefix)) {
-    fmt::format_to(std::back_inserter(name), "{:02x}", static_cast<int>(byte));
-  }
+  std::string name = ToHex(ChildKey(RootKey(request.cache_salt), prefix));
   request.kept.push_back({.name = std::move(name), .tokens = tokens, .ttl_s = ttl_s});
 }
 

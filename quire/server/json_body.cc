@@ -91,6 +91,8 @@ std::string DumpJson(const ordered_json& json) {
   return json.dump(-1, ' ', false, ordered_json::error_handler_t::replace);
 }
 
+HttpResponse JsonResponse(const ordered_json& json) { return {.body = DumpJson(json), .headers = {}}; }
+
 void AppendJsonString(std::string& out, std::string_view text) {
   if (!IsUtf8(text)) {
     out += DumpJson(ordered_json(text));

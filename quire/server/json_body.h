@@ -7,6 +7,7 @@
 #include <string_view>
 
 #include "quire/server/api_error.h"
+#include "quire/server/http.h"
 
 namespace quire {
 
@@ -18,6 +19,8 @@ ApiResult<nlohmann::ordered_json> ParseJsonBody(std::string_view body);
 
 // Compact JSON; invalid UTF-8 becomes U+FFFD.
 std::string DumpJson(const nlohmann::ordered_json& json);
+// 200 with that.
+HttpResponse JsonResponse(const nlohmann::ordered_json& json);
 // Appends `text` as a JSON string with its quotes.
 void AppendJsonString(std::string& out, std::string_view text);
 

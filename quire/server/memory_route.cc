@@ -92,12 +92,6 @@ ApiResult<int64_t> ReadKvBytes(std::string_view text) {
   return *bytes;
 }
 
-HttpResponse JsonResponse(const ordered_json& json) { return {.body = DumpJson(json), .headers = {}}; }
-
-HttpResponse ShuttingDown() {
-  return ErrorResponse(ErrorWithStatus(503, "the server is shutting down", "draining"));
-}
-
 // From the engine's thread.
 void PostResponse(const std::shared_ptr<HttpExchange>& exchange, HttpResponse response) {
   exchange->Post(
@@ -140,7 +134,7 @@ ordered_json MemoryJson(const MemoryReport& report) {
 void AnswerMemory(const ServedModel& served, std::shared_ptr<HttpExchange> exchange) {
   const bool asked = served.engine->AskMemory(
       [exchange](const MemoryReport& report) { PostResponse(exchange, JsonResponse(MemoryJson(report))); });
-  if (!asked) exchange->Respond(ShuttingDown());
+  if (!asked) exchange->Respond(ErrorResponse(ShuttingDown()));
 }
 
 void ResizeMemory(const ServedModel& served, const HttpRequest& request,
@@ -151,7 +145,7 @@ void ResizeMemory(const ServedModel& served, const HttpRequest& request,
     PostResponse(exchange, report ? JsonResponse(MemoryJson(*report))
                                   : ErrorResponse(BadField("kv_bytes", report.error().message)));
   });
-  if (!asked) exchange->Respond(ShuttingDown());
+  if (!asked) exchange->Respond(ErrorResponse(ShuttingDown()));
 }
 
 }  // namespace quire

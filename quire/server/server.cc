@@ -44,8 +44,6 @@ bool IsJson(std::string_view content_type) {
   return type.empty() || EqualsIgnoringCase(type, "application/json");
 }
 
-HttpResponse JsonResponse(const ordered_json& json) { return {.body = DumpJson(json), .headers = {}}; }
-
 class ApiServer final : public Server, private HttpHandler {
  public:
   explicit ApiServer(const ServerOptions& options)
@@ -198,7 +196,7 @@ std::optional<ApiError> ApiServer::Problem(const HttpRequest& head) const {
   if (head.path == "/health" || head.path == "/version") return std::nullopt;
   if (!ready_)
     return ErrorWithStatus(503, "the model is still being loaded; try again in a moment", "loading");
-  if (draining_) return ErrorWithStatus(503, "the server is shutting down; use another one", "draining");
+  if (draining_) return ShuttingDown();
   if ((head.method == "POST" || head.method == "PUT") && !IsJson(head.Header("content-type"))) {
     return ErrorWithStatus(415, "the body must be JSON; send 'Content-Type: application/json'",
                            "unsupported_media_type");
@@ -271,7 +269,7 @@ HttpResponse ApiServer::WithCors(HttpResponse response) const {
 }
 
 HttpResponse ApiServer::Health() const {
-  if (draining_) return ErrorResponse(ErrorWithStatus(503, "the server is shutting down", "draining"));
+  if (draining_) return ErrorResponse(ShuttingDown());
   if (!ready_) return ErrorResponse(ErrorWithStatus(503, "the model is still being loaded", "loading"));
   return JsonResponse({{"status", "ok"}});
 }

@@ -26,19 +26,11 @@ constexpr size_t kMaxMetadataKeys = 16;
 
 int64_t Now() { return time(nullptr); }
 
-void Respond(const ExchangePtr& exchange, const ordered_json& json) {
-  exchange->Respond({.body = DumpJson(json), .headers = {}});
-}
+void Respond(const ExchangePtr& exchange, const ordered_json& json) { exchange->Respond(JsonResponse(json)); }
 
 void Respond(const ExchangePtr& exchange, const ApiResult<Session>& session) {
   if (!session) return exchange->Respond(ErrorResponse(session.error()));
   Respond(exchange, SessionJson(*session));
-}
-
-std::string Hex(const PageKey& key) {
-  std::string hex;
-  for (const std::byte byte : key) fmt::format_to(std::back_inserter(hex), "{:02x}", static_cast<int>(byte));
-  return hex;
 }
 
 // The value of `name` in a query such as "user=anna&limit=5"; the first one, decoded.
@@ -99,7 +91,7 @@ class WarmingSink final : public TokenSink {
 
 std::string OwnerOf(std::string_view api_key, std::string_view user) {
   if (api_key.empty()) return std::string(user);
-  return "key-" + Hex(RootKey("owner of " + std::string(api_key))).substr(0, 24);
+  return "key-" + ToHex(RootKey("owner of " + std::string(api_key))).substr(0, 24);
 }
 
 // -- Routes -------------------------------------------------------------------------------------------------
@@ -222,8 +214,7 @@ void SessionRoutes::Pin(const Session& session, JsonFields& fields, ExchangePtr 
                                           .tokens = session.tokens,
                                           .ttl_s = static_cast<double>(ttl_s)},
                                          answer);
-  if (!asked)
-    exchange->Respond(ErrorResponse(ErrorWithStatus(503, "the server is shutting down", "draining")));
+  if (!asked) exchange->Respond(ErrorResponse(ShuttingDown()));
 }
 
 void SessionRoutes::Unpin(const Session& session, JsonFields&, ExchangePtr exchange) {

@@ -1,10 +1,12 @@
 #include "quire/tiers/page_key.h"
 
+#include <fmt/format.h>
 #include <openssl/evp.h>
 
 #include <algorithm>
 #include <cstdint>
 #include <cstring>
+#include <iterator>
 #include <vector>
 
 #include "quire/base/check.h"
@@ -41,6 +43,12 @@ PageKey KeyOfGroup(const PageKey& state, size_t group) {
   bits ^= static_cast<uint32_t>(group);
   std::memcpy(key.data(), &bits, sizeof(bits));
   return key;
+}
+
+std::string ToHex(const PageKey& key) {
+  std::string hex;
+  for (const std::byte byte : key) fmt::format_to(std::back_inserter(hex), "{:02x}", static_cast<int>(byte));
+  return hex;
 }
 
 }  // namespace quire

@@ -12,6 +12,7 @@
 #include <cstddef>
 #include <cstring>
 #include <span>
+#include <string>
 #include <string_view>
 
 #include "quire/base/token.h"
@@ -35,6 +36,9 @@ PageKey RootKey(std::string_view salt);
 PageKey ChildKey(const PageKey& parent, std::span<const Token> tokens);
 // Of the page that layer group `group` has in that state.
 PageKey KeyOfGroup(const PageKey& state, size_t group);
+
+// 32 hexadecimal digits.
+std::string ToHex(const PageKey& key);
 
 }  // namespace quire
 
