@@ -54,15 +54,16 @@ def stream_tokens(url, prompt, tokens):
         connection.close()
 
 
-def random_tokens(rng, count):
-    return [rng.randrange(FIRST_ID, LAST_ID) for _ in range(count)]
+def random_tokens(count):
+    return [random.randrange(FIRST_ID, LAST_ID) for _ in range(count)]
 
 
 def serve_load(url, users, input_tokens=INPUT_TOKENS, shared_tokens=0, output_tokens=OUTPUT_TOKENS):
     """`users` send one request after the other, whose prompts begin with `shared_tokens` that all have in common and
-    go on with `input_tokens` of their own. Requests that fail count no tokens."""
+    go on with `input_tokens` of their own. Requests that fail count no tokens. The tokens are others in every call, so
+    that a server that goes on running finds none of them in its caches."""
     load, lock = Load(), threading.Lock()
-    shared = random_tokens(random.Random("shared"), shared_tokens)
+    shared = random_tokens(shared_tokens)
 
     def ask(prompt):
         last, first, gaps, tokens = time.monotonic(), None, [], 0
@@ -81,16 +82,15 @@ def serve_load(url, users, input_tokens=INPUT_TOKENS, shared_tokens=0, output_to
             load.first.append(first)
             load.gaps += gaps
 
-    def user(seed):
-        rng = random.Random(seed)
+    def user():
         for _ in range(REQUESTS_PER_USER):
             try:
-                ask(shared + random_tokens(rng, input_tokens))
+                ask(shared + random_tokens(input_tokens))
             except Exception as error:
                 with lock:
                     load.failures.append(error)
 
-    threads = [threading.Thread(target=user, args=(seed,)) for seed in range(users)]
+    threads = [threading.Thread(target=user) for _ in range(users)]
     begin = time.monotonic()
     for thread in threads:
         thread.start()
@@ -120,6 +120,7 @@ class Server:
                 self.log.seek(0)
                 raise RuntimeError(f"the server does not start: {self.log.read()[-400:]!r}")
             time.sleep(0.005)
+        self.ready = time.monotonic() - self.started  # seconds until it answered that it is healthy
         return self
 
     def __exit__(self, *_):
