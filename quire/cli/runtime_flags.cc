@@ -94,7 +94,7 @@ void RuntimeFlags::AddEngine(Flags& flags) {
       {"--max-queue", &engine.max_queue, "N", "requests that wait before new ones get 429", {.min = 0}});
   flags.Add({"--prefix-caching",
              &prefix_caching,
-             "on|off",
+             "auto|on|off",
              "compute what prompts begin alike with once, and keep it",
              {.choices = {"auto", "on", "off"}}});
   std::vector<std::string> codecs;

@@ -93,13 +93,14 @@ class TuneVerb final : public Verb {
     const uint64_t available = AvailableMemoryBytes();
     const auto weights = static_cast<uint64_t>(shape.weight_bytes + shape.activation_bytes);
     const uint64_t left = available > weights ? available - weights : 0;
-    QUIRE_ASSIGN(const uint64_t most, ParseByteSize(kv_memory_.empty() ? "50%" : kv_memory_, left));
-    const auto fit = static_cast<int64_t>(std::min(most, left)) / sequence_bytes_;
+    const auto asked = ParseByteSize(kv_memory_.empty() ? "50%" : kv_memory_, left);
+    if (!asked) return Fail(asked.error().code, "--kv-memory: {}", asked.error().message);
+    const uint64_t most = std::min(*asked, left);
+    const auto fit = static_cast<int64_t>(most) / sequence_bytes_;
     if (fit < 1) {
       return Fail(ErrorCode::kResourceExhausted,
                   "a sequence of {} tokens takes {} of KV, and {} may be taken", options_.context,
-                  FormatByteSize(static_cast<uint64_t>(sequence_bytes_)),
-                  FormatByteSize(std::min(most, left)));
+                  FormatByteSize(static_cast<uint64_t>(sequence_bytes_)), FormatByteSize(most));
     }
     options_.most = std::min(options_.most, fit);
     return {};

@@ -21,8 +21,7 @@
 
 // Invariants:
 // - Everything but the inbox, the metrics, the limits of requests and the usage snapshot belongs to the
-// thread
-//   that calls Step.
+//   thread that calls Step.
 // - While a step is computed no sequence changes: results are collected aside and applied in Commit, so a
 //   step that throws leaves nothing half done but its own requests, which end with the error.
 // - Every sample of a request gets exactly one event with `finish`, and nothing after it.

@@ -75,11 +75,13 @@ Status CheckOptions(const RuntimeOptions& options) {
     return Fail(ErrorCode::kInvalidArgument, "'{}' is no layout of KV memory; choose paged or contiguous",
                 options.kv_layout);
   }
-  if (options.kv_layout == "contiguous" && (options.engine.prefix_caching || !options.disk.folder.empty())) {
+  const bool keeps =
+      options.engine.prefix_caching || !options.disk.folder.empty() || !options.compressed.size.empty();
+  if (options.kv_layout == "contiguous" && keeps) {
     return Fail(
         ErrorCode::kInvalidArgument,
-        "--kv-layout contiguous shares no pages and keeps none: it goes with neither --prefix-caching on "
-        "nor --kv-disk");
+        "--kv-layout contiguous shares no pages and keeps none: it goes with neither --prefix-caching on, "
+        "--kv-compressed nor --kv-disk");
   }
   if (options.threads < 0 || options.threads > 1024) {
     return Fail(ErrorCode::kInvalidArgument, "--threads is {}; it must be between 1 and 1024, or 0",

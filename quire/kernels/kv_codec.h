@@ -10,11 +10,9 @@
 // Tiles of int8 and int4. Dimensions are padded to whole groups. Codes that are multiplied together are
 // neighbours, two in a pair: dimensions 2i and 2i + 1 of K, tokens 2t and 2t + 1 of V.
 //   K  int8: [dimensions / 2][page_tokens] pairs. int4: [dimensions / 4][page_tokens] pairs of bytes, which
-//   hold
-//      dimensions 4i and 4i + 1 in their lower halves, 4i + 2 and 4i + 3 in the upper ones
+//      hold dimensions 4i and 4i + 1 in their lower halves, 4i + 2 and 4i + 3 in the upper ones
 //   V  [page_tokens / 2][dimensions] pairs. int4: of 32 dimensions the first 16 in the lower halves of 16
-//   pairs
-//      of bytes, the others in the upper ones
+//      pairs of bytes, the others in the upper ones
 // Then the scales, [groups][page_tokens].
 //
 // Keys and values are stored rotated by a Hadamard matrix, which spreads what few dimensions hold over many

@@ -1,7 +1,6 @@
 // What:   pages as if they had been computed into pages of fewer bits: fp8, int8, int4.
 // Source: kernels/kv_codec.h; fewer bits for old tokens: KIVI's recent window (Liu et al., ICML 2024, 3.2)
-// the
-//         other way round, with whole pages that nobody uses.
+//         the other way round, with whole pages that nobody uses.
 // Facts:  type and shape of pages. Cost: decoding and encoding a head of every token.
 // Good:   memory is short, and answers may change slightly.
 // Loses:  when ids must be those of the pages as they were.

@@ -1,6 +1,5 @@
 // What:   pages whose every bit comes back: elements are split into planes of bytes, the one with the
-// exponents
-//         first, and every plane that gets shorter by it is stored by its frequencies (zstd).
+//         exponents first, and every plane that gets shorter by it is stored by its frequencies (zstd).
 // Source: byte shuffling as in Blosc (Alted 2010); exponents of weights and caches carry few bits (ZipNN,
 //         Hershcovitch et al. 2024, 3).
 // Facts:  the type of pages. Cost: a pass over the bytes, and Huffman coding of a part of them.

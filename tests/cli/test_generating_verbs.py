@@ -330,5 +330,6 @@ def test_serve_refuses_what_cannot_be(quire, smollm2):
     one_sentence(quire("serve", smollm2, "--port", "0", "--host", "not an address"))
     assert "prefix-caching" in one_sentence(quire("serve", smollm2, "--port", "0", "--kv-layout", "contiguous", "--prefix-caching", "on"))
     assert "kv-disk" in one_sentence(quire("serve", smollm2, "--port", "0", "--kv-layout", "contiguous", "--kv-disk", "d"))
+    assert "kv-compressed" in one_sentence(quire("serve", smollm2, "--port", "0", "--kv-layout", "contiguous", "--kv-compressed", "8MiB"))
     assert "longest, now, predicted" in one_sentence(quire("serve", smollm2, "--port", "0", "--admission", "soon"))
     assert "multiple of 16" in one_sentence(quire("serve", smollm2, "--port", "0", "--page-tokens", "17"))

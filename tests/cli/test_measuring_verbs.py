@@ -282,6 +282,7 @@ def test_tune_advises_what_serve_takes(quire, smollm2):
     alone = json.loads(quire("tune", smollm2, "--context", "128", "--target-itl", "0.001", "-r", "1", "--engines", "1", "--json").stdout)
     assert alone["choice"]["batch"] == 1
     assert "--context" in one_sentence(quire("tune", smollm2, "--context", "9000"))
+    assert "--kv-memory" in one_sentence(quire("tune", smollm2, "--kv-memory", "lots"))
     assert "may be taken" in one_sentence(quire("tune", smollm2, "--kv-memory", "1MiB"))
 
 
