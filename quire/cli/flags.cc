@@ -118,6 +118,17 @@ Status SetNumbers(std::vector<int64_t>& target, const std::vector<std::string>& 
   return {};
 }
 
+Status SetTypes(LayerTypes& target, std::string_view text) {
+  QUIRE_ASSIGN(target, LayerTypes::Parse(text));
+  return {};
+}
+
+Status SetTypesOrAuto(std::optional<LayerTypes>& target, std::string_view text) {
+  if (text == "auto") return {};
+  QUIRE_ASSIGN(target, LayerTypes::Parse(text));
+  return {};
+}
+
 Status SetTarget(const Flag& flag, const std::vector<std::string>& values) {
   const FlagLimits& limits = flag.limits;
   const std::string& last = values.back();
@@ -130,6 +141,8 @@ Status SetTarget(const Flag& flag, const std::vector<std::string>& values) {
                                  return Status();
                                },
                                [&](std::vector<int64_t>* t) { return SetNumbers(*t, values, limits); },
+                               [&](LayerTypes* t) { return SetTypes(*t, last); },
+                               [&](std::optional<LayerTypes>* t) { return SetTypesOrAuto(*t, last); },
                                [&](auto* t) { return SetNumber(*t, last, limits); }},
                     flag.target);
 }
@@ -147,6 +160,8 @@ std::string DefaultText(const FlagTarget& target) {
                  [&](const std::optional<uint64_t>* t) { return optional(t); },
                  [&](const std::optional<double>* t) { return optional(t); },
                  [](const std::vector<std::string>* t) { return fmt::format("{}", fmt::join(*t, " ")); },
+                 [](const LayerTypes* t) { return t->Name(); },
+                 [](const std::optional<LayerTypes>* t) { return *t ? (*t)->Name() : "auto"; },
                  [](const std::vector<int64_t>* t) { return fmt::format("{}", fmt::join(*t, ",")); },
                  [](const auto* t) { return fmt::format("{}", *t); }},
       target);

@@ -9,6 +9,7 @@
 
 #include "quire/engine/engine.h"
 #include "quire/engine/hash_model.h"
+#include "quire/kv/page_codecs.h"
 #include "quire/tiers/compressed_tier.h"
 #include "quire/tiers/tier_stack.h"
 #include "quire/tiers/tier_testing.h"
@@ -106,16 +107,12 @@ void Weather(std::mt19937& random, MapTierState& disk) {
 std::unique_ptr<PageTier> MakeTier(uint32_t seed, const KvLayout& layout, MapTierState& disk) {
   auto on_disk = seed % 2 == 0 ? std::make_unique<MapTier>(disk) : nullptr;
   if (seed % 4 > 1) return on_disk;
-  const LayerGroup& group = layout.groups()[0];
   return Stacked(
       std::make_unique<CompressedTier>(
           CompressedTierOptions{.quota_bytes = static_cast<int64_t>((4 + seed % 20) * layout.page_bytes()),
                                 .page_bytes = layout.page_bytes(),
                                 .threads = 0},
-          PageCodecTable()[0]->make({.type = layout.type(),
-                                     .page_tokens = layout.page_tokens(),
-                                     .head_dim = layout.head_dim(),
-                                     .heads = std::ssize(group.layers) * group.heads})),
+          PageCodecsOf(layout, *PageCodecTable()[0])),
       std::move(on_disk));
 }
 

@@ -20,7 +20,7 @@ uint64_t Mix(uint64_t hash, uint64_t value) {
 
 std::vector<LayerKv> Layers(const std::vector<int64_t>& windows) {
   std::vector<LayerKv> layers;
-  for (int64_t window : windows) layers.push_back({.window = window});
+  for (int64_t window : windows) layers.push_back({.window = window, .type = DType::kF32});
   return layers;
 }
 
@@ -37,7 +37,7 @@ Slot SlotOf(Token token, int64_t position, int layer, int head) {
 
 HashModel::HashModel(HashModelOptions options)
     : options_(std::move(options)),
-      layout_(Layers(options_.windows), options_.kv_heads, kHeadDim, DType::kF32, options_.page_tokens) {
+      layout_(Layers(options_.windows), options_.kv_heads, kHeadDim, options_.page_tokens) {
   info_.name = "hash";
   info_.architecture = "hash";
   info_.vocab_size = options_.vocab_size;

@@ -44,7 +44,7 @@ void Answer(const std::string& model, const std::string& kv_type, const std::str
             bool prefix_caching, Outcome& outcome) {
   RuntimeOptions options;
   options.kv_memory = kv_memory;
-  options.kv_type = kv_type;
+  options.kv_types = LayerTypes::Parse(kv_type).value();
   options.engine = {.max_step_tokens = 48, .max_context = 256, .prefix_caching = prefix_caching};
   auto runtime = LoadRuntime(model, options);
   ASSERT_TRUE(runtime.has_value()) << runtime.error().message;
@@ -90,15 +90,17 @@ TEST_P(RealModel, AnswersTheSameWithSharedPrefixes) {
   EXPECT_EQ(shared.preemptions, 0);
 }
 
-INSTANTIATE_TEST_SUITE_P(Files, RealModel,
-                         testing::Combine(testing::Values("SmolLM2-135M-Instruct.Q4_1.gguf",
-                                                          "gemma-3-270m.Q4_K_M.gguf"),
-                                          testing::Values(Pages{"f16", "6MiB"}, Pages{"int8", "3200KiB"},
-                                                          Pages{"fp8", "3200KiB"}, Pages{"int4", "1800KiB"})),
-                         [](const auto& info) {
-                           const std::string name = std::get<0>(info.param);
-                           return name.substr(0, name.find('-')) + "_" + std::get<1>(info.param).type;
-                         });
+INSTANTIATE_TEST_SUITE_P(
+    Files, RealModel,
+    testing::Combine(testing::Values("SmolLM2-135M-Instruct.Q4_1.gguf", "gemma-3-270m.Q4_K_M.gguf"),
+                     testing::Values(Pages{"f16", "6MiB"}, Pages{"int8", "3200KiB"}, Pages{"fp8", "3200KiB"},
+                                     Pages{"int4", "1800KiB"}, Pages{"int4,0-1=f16,17=int8", "2300KiB"})),
+    [](const auto& info) {
+      const std::string name = std::get<0>(info.param);
+      std::string type = std::get<1>(info.param).type;
+      if (type.contains(',')) type = "by_layer";
+      return name.substr(0, name.find('-')) + "_" + type;
+    });
 
 }  // namespace
 }  // namespace quire

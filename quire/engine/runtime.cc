@@ -15,8 +15,8 @@
 #include "quire/engine/memory_budget.h"
 #include "quire/engine/page_format.h"
 #include "quire/kernels/kernels.h"
-#include "quire/kernels/kv_codec.h"
 #include "quire/kv/page_cache.h"
+#include "quire/kv/page_codecs.h"
 #include "quire/kv/region_cache.h"
 #include "quire/model/transformer.h"
 #include "quire/tiers/compressed_tier.h"
@@ -28,13 +28,6 @@ namespace {
 
 // Tokens a step computes beyond which the engine thread would keep everybody else waiting for seconds.
 constexpr int64_t kMaxStepTokens = 1 << 16;
-
-Result<DType> KvType(const std::string& name, bool exact) {
-  if (name == "auto") return exact ? DType::kF32 : DType::kF16;
-  if (const auto type = FindKvType(name)) return *type;
-  return Fail(ErrorCode::kInvalidArgument, "'{}' is no type of KV pages; choose auto, {}", name,
-              fmt::join(KvTypeNames(), ", "));
-}
 
 Result<std::string> ReadWhole(const std::string& path, std::string_view what) {
   std::ifstream file(path, std::ios::binary);
@@ -90,16 +83,16 @@ Status CheckOptions(const RuntimeOptions& options) {
 
 // Weights are packed by the pool while another thread reads the vocabulary.
 Status LoadModelAndTokenizer(Runtime& runtime, const RuntimeOptions& options) {
-  QUIRE_ASSIGN(const DType kv_type, KvType(options.kv_type, options.exact));
   auto tokenizer = std::async(std::launch::async, [&] { return Tokenizer::Load(*runtime.files); });
-  auto model = LoadTransformer(runtime.files,
-                               {.exact = options.exact,
-                                .kv_type = kv_type,
-                                .page_tokens = options.page_tokens,
-                                .max_step_tokens = options.engine.max_step_tokens,
-                                .context_length = options.engine.max_context,
-                                .progress = options.progress},
-                               BestKernels(), *runtime.pool);
+  auto model =
+      LoadTransformer(runtime.files,
+                      {.exact = options.exact,
+                       .kv_types = options.kv_types.value_or(options.exact ? DType::kF32 : DType::kF16),
+                       .page_tokens = options.page_tokens,
+                       .max_step_tokens = options.engine.max_step_tokens,
+                       .context_length = options.engine.max_context,
+                       .progress = options.progress},
+                      BestKernels(), *runtime.pool);
   QUIRE_ASSIGN(runtime.tokenizer, tokenizer.get());
   if (!model) return std::unexpected(model.error());
   runtime.model = std::move(*model);
@@ -179,14 +172,10 @@ Result<std::unique_ptr<PageTier>> MakeCompressedTier(const KvLayout& layout,
                 layout.page_bytes());
   }
   QUIRE_ASSIGN(const PageCodecRow* codec, FindPageCodec(settings.codec));
-  const LayerGroup& group = layout.groups()[0];  // all have the same shape
   return std::make_unique<CompressedTier>(
       CompressedTierOptions{.quota_bytes = static_cast<int64_t>(std::min<uint64_t>(*quota, INT64_MAX)),
                             .page_bytes = layout.page_bytes()},
-      codec->make({.type = layout.type(),
-                   .page_tokens = layout.page_tokens(),
-                   .head_dim = layout.head_dim(),
-                   .heads = std::ssize(group.layers) * group.heads}));
+      PageCodecsOf(layout, *codec));
 }
 
 }  // namespace

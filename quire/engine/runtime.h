@@ -5,6 +5,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -13,6 +14,7 @@
 #include "quire/engine/engine.h"
 #include "quire/engine/memory_budget.h"
 #include "quire/files/model_files.h"
+#include "quire/kv/layer_types.h"
 #include "quire/model/language_model.h"
 #include "quire/text/chat_template.h"
 #include "quire/text/tokenizer.h"
@@ -36,9 +38,9 @@ struct CompressedTierSettings {
 };
 
 struct RuntimeOptions {
-  std::string kv_memory;            // "4GiB", "50%" of what is free; empty: derived, see kv_memory_reason
-  std::string kv_type = "auto";     // one of KvTypes(); auto: f16, and f32 with exact
-  std::string kv_layout = "paged";  // or "contiguous": every sequence in one piece, nothing shared
+  std::string kv_memory;               // "4GiB", "50%" of what is free; empty: derived, see kv_memory_reason
+  std::optional<LayerTypes> kv_types = {};  // absent: f16, and f32 with exact
+  std::string kv_layout = "paged";     // or "contiguous": every sequence in one piece, nothing shared
   int page_tokens = 16;
   bool exact = false;
   int threads = 0;                 // 0: UsableProcessors()

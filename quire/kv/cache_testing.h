@@ -15,7 +15,7 @@ inline constexpr int kPageTokens = 16;
 inline PageCache MakeCache(const std::vector<int64_t>& windows, int64_t pages) {
   std::vector<LayerKv> layers;
   for (const int64_t window : windows) layers.push_back({.window = window});
-  KvLayout layout(layers, 1, 16, DType::kF16, kPageTokens);
+  KvLayout layout(layers, 1, 16, kPageTokens);
   const size_t page_bytes = layout.page_bytes();
   return PageCache(std::move(layout), PagePool::Create(pages * page_bytes, page_bytes).value());
 }

@@ -70,7 +70,8 @@ bool PageArchive::StartWrite(PageId page, const PageKey& key, Moment moment) {
   if (move == nullptr) return false;
   const size_t bytes = cache_.layout().page_bytes();
   std::memcpy(move->page.data(), cache_.pool().data(page), bytes);
-  if (!tier_->StartWrite(key, moment, {move->page.data(), bytes}, free_moves_.back())) {
+  if (!tier_->StartWrite(key, moment, {move->page.data(), bytes}, cache_.index().GroupOf(page),
+                         free_moves_.back())) {
     pages_lost_ += Refused();
     return Refused();
   }

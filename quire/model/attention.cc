@@ -28,7 +28,7 @@ PagedAttention::PagedAttention(const KernelTable& kernels, ThreadPool& pool, con
       layout_(layout),
       heads_per_kv_(heads / layout.kv_heads()),
       params_(params),
-      attend_(exact || layout.type() == DType::kF32 ? kernels.attention : kernels.attention_bf16),
+      exact_(exact),
       scratch_(pool.threads()) {
   for (const LayerGroup& group : layout.groups()) {
     const auto same = std::ranges::find(plans_, group.window, &AttentionPlan::window);
@@ -149,13 +149,16 @@ void PagedAttention::Attend(const Call& call, const AttentionBlock& block, int64
     scratch.k_tiles.push_back(call.kv.tile(table[page], k));
     scratch.v_tiles.push_back(call.kv.tile(table[page], v));
   }
-  const AttentionPages pages{.type = layout_.type(),
+  const DType type = layout_.type(call.layer);
+  const AttentionPages pages{.type = type,
                              .page_tokens = layout_.page_tokens(),
                              .head_dim = layout_.head_dim(),
                              .k_tiles = scratch.k_tiles.data(),
                              .v_tiles = scratch.v_tiles.data(),
                              .first_page = first_page};
-  attend_(pages, params_, scratch.rows, scratch.scores.data());
+  const bool floats = exact_ || type == DType::kF32;
+  (floats ? kernels_.attention : kernels_.attention_bf16)(pages, params_, scratch.rows,
+                                                          scratch.scores.data());
 }
 
 // Merges what a block with one task has of a split with what it has of those before.
@@ -196,9 +199,11 @@ void PagedAttention::MergeSplits(const Call& call, const AttentionBlock& block) 
 }
 
 size_t PagedAttention::BytesRead() const {
-  size_t positions = 0;
-  for (int layer = 0; layer < layout_.layers(); ++layer) positions += PlanOf(layer).positions();
-  return positions * layout_.LayerBytesPerToken();
+  size_t bytes = 0;
+  for (int layer = 0; layer < layout_.layers(); ++layer) {
+    bytes += PlanOf(layer).positions() * layout_.LayerBytesPerToken(layer);
+  }
+  return bytes;
 }
 
 size_t PagedAttention::ScratchBytes() const {

@@ -84,7 +84,7 @@ class PagedAttention {
   const KvLayout& layout_;
   const int64_t heads_per_kv_;
   const AttentionParams params_;
-  decltype(KernelTable::attention) const attend_;
+  const bool exact_;
 
   const StepPlan* step_ = nullptr;
   std::vector<AttentionPlan> plans_;   // one per distinct window

@@ -18,7 +18,7 @@ constexpr int64_t kAnyTasks = 1000;  // enough_blocks that cuts every block at i
 KvLayout LayoutOf(std::vector<int64_t> windows) {
   std::vector<LayerKv> layers;
   for (const int64_t window : windows) layers.push_back({window});
-  return {layers, 1, 16, DType::kF16, kPageTokens};
+  return {layers, 1, 16, kPageTokens};
 }
 
 // Sequences whose tables are alike in the first pages that they share, in every layer group.

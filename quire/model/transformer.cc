@@ -239,7 +239,7 @@ void Transformer::RotateAndStore(int layer, int64_t row, const PageTable& table,
   const PageId page = table.groups[layout_.group_of(layer)][position / page_tokens];
   for (int h = 0; h < layout_.kv_heads(); ++h) {
     rotate(k + h * head_dim, weights.k_norm);
-    kernels_.store_kv(layout_.type(), layout_.page_tokens(), layout_.head_dim(),
+    kernels_.store_kv(layout_.type(layer), layout_.page_tokens(), layout_.head_dim(),
                       static_cast<int>(position % page_tokens), k + h * head_dim, v + h * head_dim,
                       kv.tile(page, layout_.KTile(layer, h)), kv.tile(page, layout_.VTile(layer, h)));
   }
@@ -378,20 +378,22 @@ void Transformer::Logits(const LogitsSink& sink) {
 
 }  // namespace
 
-KvLayout KvLayoutOf(const ModelConfig& config, DType kv_type, int page_tokens) {
+Result<KvLayout> KvLayoutOf(const ModelConfig& config, const LayerTypes& kv_types, int page_tokens) {
+  QUIRE_ASSIGN(const std::vector<DType> types, kv_types.Of(static_cast<int>(config.layers.size())));
   std::vector<LayerKv> layers;
-  for (const LayerConfig& layer : config.layers) layers.push_back({.window = layer.window});
-  return KvLayout(layers, static_cast<int>(config.kv_heads), static_cast<int>(config.head_dim), kv_type,
-                  page_tokens);
+  for (size_t i = 0; i < types.size(); ++i) {
+    layers.push_back({.window = config.layers[i].window, .type = types[i]});
+  }
+  return KvLayout(layers, static_cast<int>(config.kv_heads), static_cast<int>(config.head_dim), page_tokens);
 }
 
 Result<std::unique_ptr<LanguageModel>> LoadTransformer(std::shared_ptr<const ModelFiles> files,
                                                        const ModelOptions& options,
                                                        const KernelTable& kernels, ThreadPool& pool) {
   QUIRE_ASSIGN(ModelConfig config, ReadModelConfig(*files));
+  QUIRE_ASSIGN(KvLayout layout, KvLayoutOf(config, options.kv_types, options.page_tokens));
   QUIRE_ASSIGN(Weights weights, LoadWeights(*files, config, options.exact, kernels, pool, options.progress));
   QUIRE_ASSIGN(StepMemory memory, StepMemory::Allocate(config, options.max_step_tokens));
-  KvLayout layout = KvLayoutOf(config, options.kv_type, options.page_tokens);
   return std::make_unique<Transformer>(std::move(files), std::move(config), std::move(weights),
                                        std::move(layout), std::move(memory), options, kernels, pool);
 }

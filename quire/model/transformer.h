@@ -11,6 +11,7 @@
 #include "quire/files/model_files.h"
 #include "quire/kernels/kernels.h"
 #include "quire/kv/kv_layout.h"
+#include "quire/kv/layer_types.h"
 #include "quire/model/config.h"
 #include "quire/model/language_model.h"
 
@@ -19,8 +20,8 @@ namespace quire {
 struct ModelOptions {
   // f32 activations, no int8: for comparison with references.
   bool exact = false;
-  // Type of KV pages: one of KvTypes().
-  DType kv_type = DType::kF16;
+  // Of KV pages.
+  LayerTypes kv_types = DType::kF16;
   // Tokens per page: a multiple of kPageLane.
   int page_tokens = 16;
   // Most tokens in one StepPlan; sizes the activation memory.
@@ -32,8 +33,8 @@ struct ModelOptions {
   std::function<void(double)> progress = {};
 };
 
-// Where the keys and values of a model's tokens lie.
-KvLayout KvLayoutOf(const ModelConfig& config, DType kv_type, int page_tokens);
+// Where the keys and values of a model's tokens lie. Errors: those of LayerTypes::Of.
+Result<KvLayout> KvLayoutOf(const ModelConfig& config, const LayerTypes& kv_types, int page_tokens);
 
 // Errors: kUnsupported for an unknown architecture (listing the known ones), kCorrupt for missing or
 // misshapen tensors (naming them), kResourceExhausted for memory. `pool`, `kernels` outlive the model;
