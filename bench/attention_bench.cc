@@ -69,7 +69,7 @@ class Decode {
         pages_(
             PagePool::Create(PagesFor(sequences, depth, shared) * layout_.page_bytes(), layout_.page_bytes())
                 .value()),
-        attention_(BestKernels(), pool, layout_, shape.heads, {.scale = 0.125f}, false),
+        attention_(BestKernels(), pool, {&layout_, 1}, shape.heads, {.scale = 0.125f}, false),
         row_floats_(shape.heads * shape.head_dim),
         q_(RandomFloats(sequences * row_floats_, 3)),
         out_(q_.size()),
@@ -254,7 +254,7 @@ class OnePass {
   OnePass(ThreadPool& pool, int64_t tokens)
       : layout_({{.type = DType::kF32}}, 1, kHeadDim, kPageTokens),
         pages_(PagePool::Create(tokens / kPageTokens * layout_.page_bytes(), layout_.page_bytes()).value()),
-        attention_(BestKernels(), pool, layout_, 1, {.scale = kScale}, true),
+        attention_(BestKernels(), pool, {&layout_, 1}, 1, {.scale = kScale}, true),
         tokens_(tokens, Token{1}),
         q_(RandomFloats(tokens * kHeadDim, 3)),
         out_(q_.size()) {

@@ -51,7 +51,7 @@ Result<ForwardBench> ForwardBench::Create(LanguageModel& model, const std::vecto
                 FormatByteSize(AvailableMemoryBytes()));
   }
   // Contiguous, pages of the system come on top.
-  QUIRE_ASSIGN(auto cache, MakeKvCache(layout, contiguous ? "contiguous" : "paged",
+  QUIRE_ASSIGN(auto cache, MakeKvCache({&layout, 1}, contiguous ? "contiguous" : "paged",
                                        contiguous ? 2 * bytes : bytes, longest, sequences + 1));
   ForwardBench bench(model, std::move(cache), step_tokens);
   if (std::ranges::any_of(cases, &BenchCase::flushed)) {

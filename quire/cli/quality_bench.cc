@@ -31,11 +31,8 @@ void QualityBench::AddModelAndText(Flags& flags) {
 }
 
 void QualityBench::AddVariants(Flags& flags) {
-  flags.Add({"--kv",
-             &kv,
-             "NAME",
-             "way to keep KV beside full f16, or types by layer; repeat it; default: all",
-             {}});
+  flags.Add(
+      {"--kv", &kv, "NAME", "way to keep KV beside f16, or types by layer; repeat it; default: all", {}});
 }
 
 void QualityBench::AddExamples(Flags& flags) {

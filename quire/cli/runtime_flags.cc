@@ -35,7 +35,7 @@ void AddPageTokens(Flags& flags, int* page_tokens) {
 }
 
 std::string KvTypeHelp() {
-  return fmt::format("of KV pages: {}; by layer: int4,0-1=f16", fmt::join(KvTypeNames(), ", "));
+  return fmt::format("of KV pages: {}; or int4,0-1=f16", fmt::join(KvTypeNames(), ", "));
 }
 
 void AddKvLayout(Flags& flags, std::string* layout) {
@@ -101,6 +101,7 @@ void RuntimeFlags::AddEngine(Flags& flags) {
   const std::string help = fmt::format("{}; lossy but for the first", fmt::join(codecs, ", "));
   flags.Add(
       {"--kv-compressed-codec", &options.compressed.codec, "CODEC", help, {.choices = std::move(codecs)}});
+  flags.Add({"--kv-also", &options.more_kv_types, "TYPE", "of pages that requests may ask for; repeat it"});
   AddKvLayout(flags, &options.kv_layout);
   flags.Add({"--admission", &admission, "POLICY", "for how many tokens there must be room; see quire list"});
   flags.Add({"--kv-disk", &options.disk.folder, "FOLDER",

@@ -8,13 +8,14 @@
 #include "quire/base/check.h"
 #include "quire/kernels/kernels.h"
 #include "quire/kernels/kv_codec.h"
+#include "quire/kv/layer_types.h"
 
 namespace quire {
 
 Status CheckPageTokens(int page_tokens) {
-  if (page_tokens > 0 && page_tokens % kPageLane == 0 && page_tokens <= 1024) return {};
-  return Fail(ErrorCode::kInvalidArgument, "--page-tokens is {}; it must be a multiple of {} up to 1024",
-              page_tokens, kPageLane);
+  if (page_tokens > 0 && page_tokens % kPageLane == 0 && page_tokens <= kMostPageTokens) return {};
+  return Fail(ErrorCode::kInvalidArgument, "--page-tokens is {}; it must be a multiple of {} up to {}",
+              page_tokens, kPageLane, kMostPageTokens);
 }
 
 KvLayout::KvLayout(const std::vector<LayerKv>& layers, int kv_heads, int head_dim, int page_tokens)
@@ -24,6 +25,8 @@ KvLayout::KvLayout(const std::vector<LayerKv>& layers, int kv_heads, int head_di
   for (const LayerKv& layer : layers) {
     places_.push_back({.type = layer.type, .tile_bytes = KvTileBytes(layer.type, page_tokens, head_dim)});
   }
+
+  name_ = LayerTypes::From(types()).Name();
 
   const std::vector<Kin> kins = KinsOf(layers);
   size_t least = SIZE_MAX;
@@ -46,6 +49,15 @@ KvLayout::KvLayout(const std::vector<LayerKv>& layers, int kv_heads, int head_di
       places_[layer].offset = std::exchange(offset, offset + LayerBytes(layer));
     }
   }
+}
+
+KvLayout KvLayout::Over(size_t page_bytes, const std::vector<LayerKv>& layers, int kv_heads, int head_dim) {
+  const size_t lane_bytes = KvLayout(layers, kv_heads, head_dim, kPageLane).page_bytes();
+  QUIRE_CHECK(lane_bytes <= page_bytes);
+  const auto lanes = std::min<size_t>(page_bytes / lane_bytes, kMostPageTokens / kPageLane);
+  KvLayout layout(layers, kv_heads, head_dim, static_cast<int>(lanes) * kPageLane);
+  layout.page_bytes_ = page_bytes;
+  return layout;
 }
 
 std::vector<KvLayout::Kin> KvLayout::KinsOf(const std::vector<LayerKv>& layers) const {

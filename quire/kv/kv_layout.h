@@ -17,6 +17,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <set>
+#include <string>
 #include <vector>
 
 #include "quire/base/result.h"
@@ -41,6 +42,8 @@ inline int64_t FirstVisible(int64_t position, int64_t window) {
 struct LayerKv {
   int64_t window = 0;        // 0: full attention
   DType type = DType::kF16;  // one of KvTypes()
+
+  bool operator==(const LayerKv&) const = default;
 };
 
 // The tiles of one KV head of one layer, in every page of the layer's group.
@@ -49,6 +52,7 @@ struct HeadTiles {
   TilePlace k, v;
 };
 
+inline constexpr int kMostPageTokens = 1024;
 // Errors: kInvalidArgument, where a user's choice of tokens per page is none.
 Status CheckPageTokens(int page_tokens);
 
@@ -58,6 +62,12 @@ class KvLayout {
   // REQUIRES: at least one layer; page_tokens a positive multiple of kPageLane.
   KvLayout(const std::vector<LayerKv>& layers, int kv_heads, int head_dim, int page_tokens);
 
+  // The same over pages of `page_bytes`, with as many tokens as there is room for.
+  // REQUIRES: kPageLane tokens fit.
+  static KvLayout Over(size_t page_bytes, const std::vector<LayerKv>& layers, int kv_heads, int head_dim);
+
+  // The types of its pages, as LayerTypes writes them: "int8".
+  const std::string& name() const { return name_; }
   const std::vector<LayerGroup>& groups() const { return groups_; }
   int group_of(int layer) const { return places_[layer].group; }
   DType type(int layer) const { return places_[layer].type; }
@@ -93,6 +103,8 @@ class KvLayout {
   // chunks of at most `chunk_tokens`.
   int64_t PagesFor(int64_t tokens, int64_t chunk_tokens) const;
 
+  // What of a page of the group one token takes.
+  size_t SlotBytes(size_t group) const { return GroupBytes(groups_[group]) / page_tokens_; }
   // Bytes of KV one token takes when every group keeps it, and those of one layer.
   size_t BytesPerToken() const { return page_bytes_ * groups_.size() / page_tokens_; }
   size_t LayerBytesPerToken(int layer) const { return LayerBytes(layer) / page_tokens_; }
@@ -115,6 +127,8 @@ class KvLayout {
   std::vector<LayerGroup> Pack(const std::vector<Kin>& kins, size_t most_bytes) const;
   size_t GroupBytes(const LayerGroup& group) const;
   size_t LayerBytes(int layer) const { return 2 * places_[layer].tile_bytes * kv_heads_; }
+
+  std::string name_;
   std::vector<LayerGroup> groups_;
   std::vector<Place> places_;  // by layer
   int kv_heads_;

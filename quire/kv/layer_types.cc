@@ -64,6 +64,19 @@ Result<LayerTypes> LayerTypes::Parse(std::string_view text) {
   return types;
 }
 
+LayerTypes LayerTypes::From(std::span<const DType> types) {
+  LayerTypes from =
+      *std::ranges::max_element(types, {}, [&](DType type) { return std::ranges::count(types, type); });
+  for (int layer = 0; layer < std::ssize(types); ++layer) {
+    const DType type = types[layer];
+    if (type == from.type_) continue;
+    const bool goes_on = layer > 0 && types[layer - 1] == type;
+    if (!goes_on) from.ranges_.push_back({layer, layer, type});
+    from.ranges_.back().last = layer;
+  }
+  return from;
+}
+
 Result<std::vector<DType>> LayerTypes::Of(int layers) const {
   std::vector<DType> types(static_cast<size_t>(layers), type_);
   for (const Range& range : ranges_) {

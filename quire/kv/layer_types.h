@@ -6,6 +6,7 @@
 #ifndef QUIRE_KV_LAYER_TYPES_H_
 #define QUIRE_KV_LAYER_TYPES_H_
 
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -21,6 +22,9 @@ class LayerTypes {
   LayerTypes(DType type) : type_(type) {}  // NOLINT: a type is one
   // Errors: kInvalidArgument, for a type that is none, a range that is none, and ranges that overlap.
   static Result<LayerTypes> Parse(std::string_view text);
+
+  // Those of these layers: the most frequent type, and ranges of others. REQUIRES: there is a layer.
+  static LayerTypes From(std::span<const DType> types);
 
   // By layer. Errors: kInvalidArgument where a range is of layers that the model does not have.
   Result<std::vector<DType>> Of(int layers) const;

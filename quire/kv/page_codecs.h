@@ -1,8 +1,10 @@
-// How the pages of a layout are kept in fewer bytes: for each layer group, which is the form of its pages.
+// How the pages of layouts are kept in fewer bytes: a codec for each layer group of each, which is the form
+// of its pages.
 #ifndef QUIRE_KV_PAGE_CODECS_H_
 #define QUIRE_KV_PAGE_CODECS_H_
 
 #include <memory>
+#include <span>
 #include <vector>
 
 #include "quire/kv/kv_layout.h"
@@ -10,8 +12,8 @@
 
 namespace quire {
 
-inline std::vector<std::unique_ptr<PageCodec>> PageCodecsOf(const KvLayout& layout, const PageCodecRow& row) {
-  std::vector<std::unique_ptr<PageCodec>> codecs;
+inline void AddPageCodecs(const KvLayout& layout, const PageCodecRow& row,
+                          std::vector<std::unique_ptr<PageCodec>>& codecs) {
   for (size_t g = 0; g < layout.groups().size(); ++g) {
     std::vector<PageShape> parts;
     for (const HeadTiles& head : layout.Heads(g)) {
@@ -25,6 +27,12 @@ inline std::vector<std::unique_ptr<PageCodec>> PageCodecsOf(const KvLayout& layo
     }
     codecs.push_back(MakePageCodec(row, parts, layout.page_bytes()));
   }
+}
+
+inline std::vector<std::unique_ptr<PageCodec>> PageCodecsOf(std::span<const KvLayout> layouts,
+                                                            const PageCodecRow& row) {
+  std::vector<std::unique_ptr<PageCodec>> codecs;
+  for (const KvLayout& layout : layouts) AddPageCodecs(layout, row, codecs);
   return codecs;
 }
 

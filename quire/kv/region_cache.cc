@@ -189,7 +189,7 @@ void RegionCache::TrimWindows(PageTable& table, int64_t position) {
   }
 }
 
-int64_t RegionCache::PagesFor(int64_t tokens, int64_t chunk_tokens) const {
+int64_t RegionCache::PagesFor(int64_t tokens, int64_t chunk_tokens, int) const {
   int64_t bytes = 0;
   for (const LayerGroup& group : layout_.groups()) {
     int64_t begin = 0, end = layout_.PageCount(tokens);

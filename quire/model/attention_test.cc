@@ -57,7 +57,7 @@ class Step {
   std::vector<float> Attend(bool exact, int threads) {
     const StepPlan plan = Plan();
     ThreadPool pool(threads);
-    PagedAttention attention(BestKernels(), pool, layout_, kHeads, {.scale = kScale}, exact);
+    PagedAttention attention(BestKernels(), pool, {&layout_, 1}, kHeads, {.scale = kScale}, exact);
     attention.Prepare(plan);
     const int64_t floats = plan.tokens() * kRowFloats;
     const std::vector<float> q = RandomFloats(floats, 3);
@@ -72,7 +72,7 @@ class Step {
   void Prepare(int threads) {
     const StepPlan plan = Plan();
     ThreadPool pool(threads);
-    PagedAttention attention(BestKernels(), pool, layout_, kHeads, {.scale = kScale}, true);
+    PagedAttention attention(BestKernels(), pool, {&layout_, 1}, kHeads, {.scale = kScale}, true);
     attention.Prepare(plan);
     scratch_bytes = attention.ScratchBytes();
     bytes_read = attention.BytesRead();

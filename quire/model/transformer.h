@@ -5,6 +5,8 @@
 
 #include <functional>
 #include <memory>
+#include <span>
+#include <vector>
 
 #include "quire/base/result.h"
 #include "quire/base/thread_pool.h"
@@ -20,8 +22,9 @@ namespace quire {
 struct ModelOptions {
   // f32 activations, no int8: for comparison with references.
   bool exact = false;
-  // Of KV pages.
+  // Of KV pages: that of the first layout, and of further ones that sequences may have.
   LayerTypes kv_types = DType::kF16;
+  std::vector<LayerTypes> more_kv_types = {};
   // Tokens per page: a multiple of kPageLane.
   int page_tokens = 16;
   // Most tokens in one StepPlan; sizes the activation memory.
@@ -35,6 +38,10 @@ struct ModelOptions {
 
 // Where the keys and values of a model's tokens lie. Errors: those of LayerTypes::Of.
 Result<KvLayout> KvLayoutOf(const ModelConfig& config, const LayerTypes& kv_types, int page_tokens);
+// Layouts for each of `kv_types`, of pages of equal bytes. REQUIRES: there is one. Errors: also
+// kInvalidArgument where two are the same.
+Result<std::vector<KvLayout>> KvLayoutsOf(const ModelConfig& config, std::span<const LayerTypes> kv_types,
+                                          int page_tokens);
 
 // Errors: kUnsupported for an unknown architecture (listing the known ones), kCorrupt for missing or
 // misshapen tensors (naming them), kResourceExhausted for memory. `pool`, `kernels` outlive the model;
