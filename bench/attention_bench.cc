@@ -64,12 +64,12 @@ Ratio RatioOf(std::vector<double> numerators, const std::vector<double>& denomin
 class Decode {
  public:
   Decode(ThreadPool& pool, const Shape& shape, DType type, int64_t sequences, int64_t depth, bool shared)
-      : layout_(std::vector<LayerKv>(LayersFor(shape, sequences * depth)), shape.kv_heads, shape.head_dim,
-                type, kPageTokens),
+      : layout_(std::vector<LayerKv>(LayersFor(shape, sequences * depth), {.type = type}), shape.kv_heads,
+                shape.head_dim, kPageTokens),
         pages_(
             PagePool::Create(PagesFor(sequences, depth, shared) * layout_.page_bytes(), layout_.page_bytes())
                 .value()),
-        attention_(BestKernels(), pool, layout_, shape.heads, {.scale = 0.125f}, false),
+        attention_(BestKernels(), pool, {&layout_, 1}, shape.heads, {.scale = 0.125f}, false),
         row_floats_(shape.heads * shape.head_dim),
         q_(RandomFloats(sequences * row_floats_, 3)),
         out_(q_.size()),
@@ -111,11 +111,11 @@ class Decode {
     if (!page_.empty()) return page_;
     page_.resize(layout_.page_bytes());
     const std::vector<float> x = RandomFloats(2 * layout_.head_dim() * kPageTokens, 1);
-    for (size_t tile = 0; tile < page_.size(); tile += 2 * layout_.tile_bytes()) {
+    for (const HeadTiles& head : layout_.Heads(0)) {
       for (int slot = 0; slot < kPageTokens; ++slot) {
-        BestKernels().store_kv(layout_.type(), kPageTokens, layout_.head_dim(), slot,
+        BestKernels().store_kv(head.type, kPageTokens, layout_.head_dim(), slot,
                                &x[2 * slot * layout_.head_dim()], &x[(2 * slot + 1) * layout_.head_dim()],
-                               &page_[tile], &page_[tile + layout_.tile_bytes()]);
+                               &page_[head.k.offset], &page_[head.v.offset]);
       }
     }
     return page_;
@@ -252,9 +252,9 @@ class ThreePasses {
 class OnePass {
  public:
   OnePass(ThreadPool& pool, int64_t tokens)
-      : layout_({{0}}, 1, kHeadDim, DType::kF32, kPageTokens),
+      : layout_({{.type = DType::kF32}}, 1, kHeadDim, kPageTokens),
         pages_(PagePool::Create(tokens / kPageTokens * layout_.page_bytes(), layout_.page_bytes()).value()),
-        attention_(BestKernels(), pool, layout_, 1, {.scale = kScale}, true),
+        attention_(BestKernels(), pool, {&layout_, 1}, 1, {.scale = kScale}, true),
         tokens_(tokens, Token{1}),
         q_(RandomFloats(tokens * kHeadDim, 3)),
         out_(q_.size()) {

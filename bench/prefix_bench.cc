@@ -31,7 +31,7 @@ double Microseconds(Function&& function) {
 }
 
 void Run() {
-  KvLayout layout({LayerKv{}}, 1, 16, DType::kF16, kPageTokens);
+  KvLayout layout({LayerKv{}}, 1, 16, kPageTokens);
   const size_t page_bytes = layout.page_bytes();
   PageCache cache(std::move(layout), PagePool::Create(kPages * page_bytes, page_bytes).value());
   std::mt19937 random(1);

@@ -25,7 +25,7 @@ class CountingModel final : public LanguageModel {
  public:
   explicit CountingModel(LanguageModel& model) : model_(model) {}
   const ModelInfo& info() const override { return model_.info(); }
-  const KvLayout& kv_layout() const override { return model_.kv_layout(); }
+  std::span<const KvLayout> kv_layouts() const override { return model_.kv_layouts(); }
   void Forward(const StepPlan& plan, const PageArena& kv, const LogitsSink& sink) override {
     std::unordered_set<PageId> distinct;
     for (const SequenceStep& step : plan.sequences) {

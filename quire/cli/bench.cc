@@ -39,7 +39,7 @@ class BenchVerb final : public Verb {
                "of the depth, so many that a batch has on the same pages", count});
     flags.Add({"-r,--repetitions", &repetitions_, "N", "of every measurement", {.min = 1, .max = 1000}});
     AddThreads(flags, &threads_);
-    AddKvType(flags, &kv_type_, KvTypeNames());
+    AddKvType(flags, &kv_types_);
     AddKvLayout(flags, &kv_layout_);
     AddPageTokens(flags, &page_tokens_);
     flags.Add(
@@ -78,7 +78,7 @@ class BenchVerb final : public Verb {
     ProgressBar bar("loading " + model_);
     ModelOptions options;
     options.exact = exact_;
-    options.kv_type = FindKvType(kv_type_).value();
+    options.kv_types = kv_types_;
     options.page_tokens = page_tokens_;
     options.max_step_tokens = std::max(step_tokens_, *std::ranges::max_element(batches_));
     options.progress = [&bar](double share) { bar.Set(share); };
@@ -129,7 +129,7 @@ class BenchVerb final : public Verb {
                  fmt::format("{:.1f}", spread.max)});
     }
     return fmt::format("{} ({}), {} kernels, {} threads, {} KV{}; medians of {}\n", model.info().name,
-                       model.info().architecture, BestKernels().name, pool.threads(), kv_type_,
+                       model.info().architecture, BestKernels().name, pool.threads(), kv_types_.Name(),
                        exact_ ? ", exact" : "", repetitions_) +
            table.Render() +
            fmt::format("weights loaded in {:.2f} s; {} resident at the end, mapped files included\n", load_s_,
@@ -148,7 +148,7 @@ class BenchVerb final : public Verb {
   Status WriteJson(const LanguageModel& model, const ThreadPool& pool,
                    const std::vector<BenchResult>& results) const {
     nlohmann::ordered_json json = BenchReport("", model.info().name, pool,
-                                              {{"kv_type", kv_type_},
+                                              {{"kv_type", kv_types_.Name()},
                                                {"kv_layout", kv_layout_},
                                                {"exact", exact_},
                                                {"page_tokens", page_tokens_},
@@ -175,7 +175,8 @@ class BenchVerb final : public Verb {
     return WriteJsonTo(json_, json);
   }
 
-  std::string model_, kv_type_ = "f16", kv_layout_ = "paged", json_, svg_;
+  LayerTypes kv_types_ = DType::kF16;
+  std::string model_, kv_layout_ = "paged", json_, svg_;
   double load_s_ = 0;
   std::vector<int64_t> prompts_{512}, outputs_{128}, batches_{1, 4, 16}, depths_{0};
   int repetitions_ = 3, threads_ = 0, page_tokens_ = 16;

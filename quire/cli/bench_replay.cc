@@ -139,7 +139,7 @@ class BenchReplayVerb final : public Verb {
     TimedModel model(*runtime.model, prices, clock);
     const EngineOptions& like = runtime.engine->options();
     QUIRE_ASSIGN(auto cache,
-                 MakeKvCache(model.kv_layout(), runtime_.options.kv_layout, runtime.engine->kv_usage().limit,
+                 MakeKvCache(model.kv_layouts(), runtime_.options.kv_layout, runtime.engine->kv_usage().limit,
                              like.max_context, like.max_sequences));
     QUIRE_ASSIGN(const auto engine,
                  Engine::Create(model, nullptr, std::move(cache), *runtime.pool, like, clock));

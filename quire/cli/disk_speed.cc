@@ -55,7 +55,7 @@ MovedPages MovePages(PageStore& store, size_t page_bytes, int pages, bool writes
   const auto begin = [&] {
     const PageKey key = ChildKey(RootKey("speed"), std::vector<Token>{started});
     std::vector<std::byte>& buffer = buffers[free.back()];
-    return writes ? store.StartWrite(key, Moment::kPublished, buffer, free.back())
+    return writes ? store.StartWrite(key, Moment::kPublished, buffer, 0, free.back())
                   : store.StartRead(key, buffer, free.back());
   };
   while (moved.pages < pages) {

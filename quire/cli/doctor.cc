@@ -35,7 +35,7 @@ class DoctorVerb final : public Verb {
                 "Looks at this machine: what is used, what would be slow, and why.");
     flags.Add({"MODEL", &model_, "", "also predict how fast this model is, and what fits"});
     AddThreads(flags, &threads_);
-    AddKvType(flags, &kv_type_, KvTypeNames());
+    AddKvType(flags, &kv_types_);
     flags.Add({"--check", &check_, "", "also run the model, and compare what was predicted"});
     flags.Add({"--kv-disk", &disk_, "FOLDER", "also measure a disk tier there"});
     flags.Add({"--json", &json_, "", "as one JSON object, which quire plan reads"});
@@ -52,7 +52,7 @@ class DoctorVerb final : public Verb {
     if (!model_.empty()) {
       QUIRE_ASSIGN(const std::string path, ResolveModel(model_, ModelCacheFolder()));
       QUIRE_ASSIGN(files, ModelFiles::Open(path));
-      found.model = ReportModel(*files, {.sequences = {1}, .tokens = {0}});
+      QUIRE_ASSIGN(found.model, ReportModel(*files, {.sequences = {1}, .tokens = {0}}));
     }
     found.machine = ReadMachineFacts();
     found.cache = ReadFolderFacts(ModelCacheFolder());
@@ -79,7 +79,7 @@ class DoctorVerb final : public Verb {
   }
 
   Status Predict(std::shared_ptr<const ModelFiles> files, const Findings& found) {
-    const ShapeOptions options{.kv_type = FindKvType(kv_type_).value()};
+    const ShapeOptions options{.kv_types = kv_types_};
     QUIRE_ASSIGN(ModelShape shape, ReadModelShape(*files, options));
     const int64_t context = shape.context;
     QUIRE_ASSIGN(const Roofline roofline, Roofline::Create(std::move(shape), profile_));
@@ -97,7 +97,7 @@ class DoctorVerb final : public Verb {
     ProgressBar bar("checking the predictions");
     ThreadPool pool(threads);
     QUIRE_ASSIGN(const auto model, LoadTransformer(std::move(files),
-                                                   {.kv_type = options.kv_type,
+                                                   {.kv_types = options.kv_types,
                                                     .page_tokens = options.page_tokens,
                                                     .max_step_tokens = options.max_step_tokens},
                                                    BestKernels(), pool));
@@ -193,7 +193,8 @@ class DoctorVerb final : public Verb {
     return json.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n";
   }
 
-  std::string model_, disk_, kv_type_ = "f16";
+  LayerTypes kv_types_ = DType::kF16;
+  std::string model_, disk_;
   int threads_ = 0;
   bool json_ = false, check_ = false;
   MachineProfile profile_;

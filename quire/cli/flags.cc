@@ -118,6 +118,26 @@ Status SetNumbers(std::vector<int64_t>& target, const std::vector<std::string>& 
   return {};
 }
 
+Status SetTypes(LayerTypes& target, std::string_view text) {
+  QUIRE_ASSIGN(target, LayerTypes::Parse(text));
+  return {};
+}
+
+Status SetTypesOrAuto(std::optional<LayerTypes>& target, std::string_view text) {
+  if (text == "auto") return {};
+  QUIRE_ASSIGN(target, LayerTypes::Parse(text));
+  return {};
+}
+
+Status SetTypeList(std::vector<LayerTypes>& target, const std::vector<std::string>& texts) {
+  target.clear();
+  for (const std::string& text : texts) {
+    QUIRE_ASSIGN(const LayerTypes types, LayerTypes::Parse(text));
+    target.push_back(types);
+  }
+  return {};
+}
+
 Status SetTarget(const Flag& flag, const std::vector<std::string>& values) {
   const FlagLimits& limits = flag.limits;
   const std::string& last = values.back();
@@ -130,6 +150,9 @@ Status SetTarget(const Flag& flag, const std::vector<std::string>& values) {
                                  return Status();
                                },
                                [&](std::vector<int64_t>* t) { return SetNumbers(*t, values, limits); },
+                               [&](LayerTypes* t) { return SetTypes(*t, last); },
+                               [&](std::optional<LayerTypes>* t) { return SetTypesOrAuto(*t, last); },
+                               [&](std::vector<LayerTypes>* t) { return SetTypeList(*t, values); },
                                [&](auto* t) { return SetNumber(*t, last, limits); }},
                     flag.target);
 }
@@ -147,6 +170,9 @@ std::string DefaultText(const FlagTarget& target) {
                  [&](const std::optional<uint64_t>* t) { return optional(t); },
                  [&](const std::optional<double>* t) { return optional(t); },
                  [](const std::vector<std::string>* t) { return fmt::format("{}", fmt::join(*t, " ")); },
+                 [](const LayerTypes* t) { return t->Name(); },
+                 [](const std::vector<LayerTypes>*) { return std::string(); },
+                 [](const std::optional<LayerTypes>* t) { return *t ? (*t)->Name() : "auto"; },
                  [](const std::vector<int64_t>* t) { return fmt::format("{}", fmt::join(*t, ",")); },
                  [](const auto* t) { return fmt::format("{}", *t); }},
       target);
@@ -157,7 +183,8 @@ CLI::Option* AddToApp(CLI::App& app, const Flag& flag) {
   if (std::holds_alternative<bool*>(flag.target)) return app.add_flag(names);
   CLI::Option* option = app.add_option(names, [](const CLI::results_t&) { return true; });
   const bool list = std::holds_alternative<std::vector<std::string>*>(flag.target) ||
-                    std::holds_alternative<std::vector<int64_t>*>(flag.target);
+                    std::holds_alternative<std::vector<int64_t>*>(flag.target) ||
+                    std::holds_alternative<std::vector<LayerTypes>*>(flag.target);
   if (list) return option->take_all()->allow_extra_args(false);
   return option->take_last();
 }

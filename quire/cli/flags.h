@@ -21,17 +21,20 @@
 
 #include "quire/base/result.h"
 #include "quire/cli/config_file.h"
+#include "quire/kv/layer_types.h"
 
 namespace quire {
 
-// Where a flag's value goes. Lists of numbers are separated by commas; lists of texts repeat the flag.
-// Durations are given in seconds. Byte sizes take units ("10MiB").
+// Where a flag's value goes. Lists of numbers are separated by commas; others repeat the flag.
+// Durations are given in seconds. Byte sizes take units ("10MiB"). An optional type of pages is absent for
+// "auto".
 struct ByteSize {
   uint64_t bytes = 0;
 };
 using FlagTarget = std::variant<bool*, int*, int64_t*, double*, std::string*, ByteSize*,
                                 std::chrono::milliseconds*, std::optional<int64_t>*, std::optional<double>*,
-                                std::optional<uint64_t>*, std::vector<std::string>*, std::vector<int64_t>*>;
+                                std::optional<uint64_t>*, std::vector<std::string>*, std::vector<int64_t>*,
+                                LayerTypes*, std::optional<LayerTypes>*, std::vector<LayerTypes>*>;
 
 struct FlagLimits {
   double min = std::numeric_limits<double>::lowest();

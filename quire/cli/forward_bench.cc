@@ -51,7 +51,7 @@ Result<ForwardBench> ForwardBench::Create(LanguageModel& model, const std::vecto
                 FormatByteSize(AvailableMemoryBytes()));
   }
   // Contiguous, pages of the system come on top.
-  QUIRE_ASSIGN(auto cache, MakeKvCache(layout, contiguous ? "contiguous" : "paged",
+  QUIRE_ASSIGN(auto cache, MakeKvCache({&layout, 1}, contiguous ? "contiguous" : "paged",
                                        contiguous ? 2 * bytes : bytes, longest, sequences + 1));
   ForwardBench bench(model, std::move(cache), step_tokens);
   if (std::ranges::any_of(cases, &BenchCase::flushed)) {
@@ -62,18 +62,18 @@ Result<ForwardBench> ForwardBench::Create(LanguageModel& model, const std::vecto
 
 namespace {
 
-// Keys and values of standard normal distribution for every layer, head and token of one page.
-std::vector<std::byte> RandomPage(const KvLayout& layout) {
+// Keys and values of standard normal distribution for every layer, head and token of one page of a group.
+std::vector<std::byte> RandomPage(const KvLayout& layout, size_t group) {
   std::mt19937 random(2);
   std::normal_distribution<float> values;
   std::vector<std::byte> page(layout.page_bytes());
   std::vector<float> k(layout.head_dim()), v(k.size());
-  for (size_t tile = 0; tile < page.size(); tile += 2 * layout.tile_bytes()) {
+  for (const HeadTiles& head : layout.Heads(group)) {
     for (int slot = 0; slot < layout.page_tokens(); ++slot) {
       for (float& x : k) x = values(random);
       for (float& x : v) x = values(random);
-      BestKernels().store_kv(layout.type(), layout.page_tokens(), layout.head_dim(), slot, k.data(), v.data(),
-                             &page[tile], &page[tile + layout.tile_bytes()]);
+      BestKernels().store_kv(head.type, layout.page_tokens(), layout.head_dim(), slot, k.data(), v.data(),
+                             &page[head.k.offset], &page[head.v.offset]);
     }
   }
   return page;
@@ -82,10 +82,10 @@ std::vector<std::byte> RandomPage(const KvLayout& layout) {
 }  // namespace
 
 ForwardBench::ForwardBench(LanguageModel& model, std::unique_ptr<KvCache> cache, int64_t step_tokens)
-    : model_(model),
-      cache_(std::move(cache)),
-      step_tokens_(step_tokens),
-      kv_page_(RandomPage(model.kv_layout())) {
+    : model_(model), cache_(std::move(cache)), step_tokens_(step_tokens) {
+  for (size_t g = 0; g < model.kv_layout().groups().size(); ++g) {
+    kv_pages_.push_back(RandomPage(model.kv_layout(), g));
+  }
   std::mt19937 random(1);
   std::uniform_int_distribution<Token> ids(0, model.info().vocab_size - 1);
   tokens_.resize(static_cast<size_t>(std::max<int64_t>(step_tokens, 512)));
@@ -142,11 +142,12 @@ PageTable ForwardBench::Fill(PageTable table, int64_t depth) {
     Reserve(table, piece);
     done += piece;
   }
-  for (const std::vector<PageId>& group : table.groups) {
-    for (const PageId page : group) {
+  for (size_t g = 0; g < table.groups.size(); ++g) {
+    const std::vector<TilePlace> tiles = cache_->layout().Tiles(g);
+    for (const PageId page : table.groups[g]) {
       if (page == kNoPage) continue;
-      for (const TilePlace tile : cache_->layout().Tiles()) {
-        std::copy_n(&kv_page_[tile.offset], tile.bytes, cache_->arena().tile(page, tile));
+      for (const TilePlace tile : tiles) {
+        std::copy_n(&kv_pages_[g][tile.offset], tile.bytes, cache_->arena().tile(page, tile));
       }
     }
   }

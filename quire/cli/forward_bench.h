@@ -70,9 +70,9 @@ class ForwardBench {
   LanguageModel& model_;
   std::unique_ptr<KvCache> cache_;
   int64_t step_tokens_;
-  std::vector<Token> tokens_;       // what is computed: any ids serve
-  AlignedBuffer other_data_;        // more than the caches hold; empty while nothing is flushed
-  std::vector<std::byte> kv_page_;  // what a page of earlier tokens holds
+  std::vector<Token> tokens_;                     // what is computed: any ids serve
+  AlignedBuffer other_data_;                      // more than the caches hold; empty while nothing is flushed
+  std::vector<std::vector<std::byte>> kv_pages_;  // by layer group: what a page of earlier tokens holds
 };
 
 }  // namespace quire

@@ -118,7 +118,7 @@ class InspectVerb final : public Verb {
                "N,...",
                "of so many tokens; 0: the model's context",
                {.min = 0, .max = 1e9}});
-    AddKvType(flags, &kv_type_, KvTypeNames());
+    AddKvType(flags, &options_.kv_types);
     flags.Add({"--tensors", &tensors_, "", "list every tensor"});
     flags.Add({"--json", &json_, "", "as one JSON object"});
     return flags;
@@ -127,8 +127,7 @@ class InspectVerb final : public Verb {
   Result<int> Run() override {
     QUIRE_ASSIGN(const std::string path, ResolveModel(model_, ModelCacheFolder()));
     QUIRE_ASSIGN(const auto files, ModelFiles::Open(path));
-    options_.kv_type = FindKvType(kv_type_).value();
-    const ModelReport report = ReportModel(*files, options_);
+    QUIRE_ASSIGN(const ModelReport report, ReportModel(*files, options_));
     const uint64_t available = AvailableMemoryBytes();
     if (json_) {
       auto json = ReportJson(report, available);
@@ -150,8 +149,8 @@ class InspectVerb final : public Verb {
     text += "\ntensors by type\n" + TypeTable(r);
     if (!r.needs.empty()) {
       text += fmt::format("\nmemory: {} of KV per token in {}; {} can be taken now\n",
-                          FormatByteSize(static_cast<uint64_t>(r.kv_bytes_per_token)), kv_type_,
-                          FormatByteSize(available));
+                          FormatByteSize(static_cast<uint64_t>(r.kv_bytes_per_token)),
+                          options_.kv_types.Name(), FormatByteSize(available));
       text += NeedTable(r, available);
     }
     text += "\nmetadata\n";
@@ -166,7 +165,7 @@ class InspectVerb final : public Verb {
     return text + "\ntensors\n" + table.Render();
   }
 
-  std::string model_, kv_type_ = "f16";
+  std::string model_;
   ReportOptions options_{.sequences = {1, 8, 32}, .tokens = {1024, 4096, 0}};
   bool tensors_ = false, json_ = false;
 };

@@ -61,8 +61,8 @@ void AddTensors(const ModelFiles& files, ModelReport& report) {
   }
 }
 
-void AddNeeds(const ModelConfig& config, const ReportOptions& options, ModelReport& report) {
-  const KvLayout layout = KvLayoutOf(config, options.kv_type, options.page_tokens);
+Status AddNeeds(const ModelConfig& config, const ReportOptions& options, ModelReport& report) {
+  QUIRE_ASSIGN(const KvLayout layout, KvLayoutOf(config, options.kv_types, options.page_tokens));
   report.kv_bytes_per_token = static_cast<int64_t>(layout.BytesPerToken());
   constexpr int64_t kChunk = 512;
   for (int64_t sequences : options.sequences) {
@@ -76,13 +76,14 @@ void AddNeeds(const ModelConfig& config, const ReportOptions& options, ModelRepo
       if (std::ranges::none_of(report.needs, same)) report.needs.push_back(need);
     }
   }
+  return {};
 }
 
-void AddConfig(const ModelFiles& files, const ReportOptions& options, ModelReport& report) {
+Status AddConfig(const ModelFiles& files, const ReportOptions& options, ModelReport& report) {
   const auto config = ReadModelConfig(files);
   if (!config) {
     report.refusal = config.error().message;
-    return;
+    return {};
   }
   report.name = config->name;
   report.architecture = config->architecture;
@@ -97,7 +98,7 @@ void AddConfig(const ModelFiles& files, const ReportOptions& options, ModelRepor
     report.window = std::max(report.window, layer.window);
     report.windowed_layers += layer.window > 0 ? 1 : 0;
   }
-  AddNeeds(*config, options, report);
+  return AddNeeds(*config, options, report);
 }
 
 std::string TokenText(const Tokenizer& tokenizer, const char* role, std::optional<Token> token) {
@@ -123,13 +124,13 @@ void AddText(const ModelFiles& files, ModelReport& report) {
 
 }  // namespace
 
-ModelReport ReportModel(const ModelFiles& files, const ReportOptions& options) {
+Result<ModelReport> ReportModel(const ModelFiles& files, const ReportOptions& options) {
   ModelReport report;
   report.path = files.path();
   report.format = files.format() == ModelFiles::Format::kGguf ? "GGUF" : "safetensors";
   AddMetadata(files, report);
   AddTensors(files, report);
-  AddConfig(files, options, report);
+  QUIRE_TRY(AddConfig(files, options, report));
   AddText(files, report);
   return report;
 }

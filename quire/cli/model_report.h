@@ -11,7 +11,7 @@
 
 #include "quire/base/result.h"
 #include "quire/files/model_files.h"
-#include "quire/kernels/dtype.h"
+#include "quire/kv/layer_types.h"
 
 namespace quire {
 
@@ -48,13 +48,14 @@ struct ModelReport {
 };
 
 struct ReportOptions {
-  DType kv_type = DType::kF16;
+  LayerTypes kv_types = DType::kF16;
   int page_tokens = 16;
   std::vector<int64_t> sequences;
   std::vector<int64_t> tokens;  // 0 stands for the model's context
 };
 
-ModelReport ReportModel(const ModelFiles& files, const ReportOptions& options);
+// Errors: those of LayerTypes::Of.
+Result<ModelReport> ReportModel(const ModelFiles& files, const ReportOptions& options);
 
 }  // namespace quire
 

@@ -26,7 +26,7 @@ class PlanVerb final : public Verb {
     flags.Add(
         {"--context", &contexts_, "N,...", "tokens of every user: 1k,4k,7.5k; default: up to the model's"});
     flags.Add({"--memory", &memory_, "SIZE", "for weights and KV; default: what the machine has free"});
-    AddKvType(flags, &kv_type_, KvTypeNames());
+    AddKvType(flags, &options_.kv_types);
     AddPageTokens(flags, &options_.page_tokens);
     flags.Add({"--max-step-tokens",
                &options_.max_step_tokens,
@@ -50,7 +50,6 @@ class PlanVerb final : public Verb {
     QUIRE_TRY(CheckPageTokens(options_.page_tokens));
     QUIRE_ASSIGN(const std::string path, ResolveModel(model_, ModelCacheFolder()));
     QUIRE_ASSIGN(const auto files, ModelFiles::Open(path));
-    options_.kv_type = FindKvType(kv_type_).value();
     QUIRE_ASSIGN(ModelShape shape, ReadModelShape(*files, options_));
     QUIRE_ASSIGN(const std::vector<int64_t> contexts, Contexts(shape.context));
     QUIRE_ASSIGN(MachineProfile machine,
@@ -108,8 +107,8 @@ class PlanVerb final : public Verb {
                        machine.threads) +
            fmt::format("{} for weights ({}), activations ({}) and {} KV ({} per token)\n",
                        FormatByteSize(memory), FormatByteSize(static_cast<uint64_t>(model.weight_bytes)),
-                       FormatByteSize(static_cast<uint64_t>(model.activation_bytes)), kv_type_,
-                       FormatByteSize(model.kv.BytesPerToken())) +
+                       FormatByteSize(static_cast<uint64_t>(model.activation_bytes)),
+                       options_.kv_types.Name(), FormatByteSize(model.kv.BytesPerToken())) +
            CostsTable(costs);
   }
 
@@ -123,13 +122,13 @@ class PlanVerb final : public Verb {
                                          {"memory_bytes", memory},
                                          {"weight_bytes", model.weight_bytes},
                                          {"activation_bytes", model.activation_bytes},
-                                         {"kv_type", kv_type_},
+                                         {"kv_type", options_.kv_types.Name()},
                                          {"kv_bytes_per_token", model.kv.BytesPerToken()},
                                          {"costs", CostsJson(costs)}};
     return json.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n";
   }
 
-  std::string model_, contexts_, memory_, machine_, disk_, kv_type_ = "f16";
+  std::string model_, contexts_, memory_, machine_, disk_;
   ShapeOptions options_;
   int64_t at_once_ = 256;
   int threads_ = 0;

@@ -31,7 +31,8 @@ void QualityBench::AddModelAndText(Flags& flags) {
 }
 
 void QualityBench::AddVariants(Flags& flags) {
-  flags.Add({"--kv", &kv, "NAME", "way to keep KV beside full f16; repeat it; default: all", {}});
+  flags.Add(
+      {"--kv", &kv, "NAME", "way to keep KV beside f16, or types by layer; repeat it; default: all", {}});
 }
 
 void QualityBench::AddExamples(Flags& flags) {
@@ -71,7 +72,7 @@ Status QualityBench::OpenModel(const std::string& name) {
 
 Result<std::unique_ptr<LanguageModel>> QualityBench::Load(const KvVariant& variant) {
   ModelOptions options;
-  options.kv_type = variant.type;
+  options.kv_types = variant.types;
   options.page_tokens = page_tokens_;
   options.max_step_tokens = kStepTokens;
   return LoadTransformer(files_, options, BestKernels(), *pool_);

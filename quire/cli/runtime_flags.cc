@@ -34,9 +34,8 @@ void AddPageTokens(Flags& flags, int* page_tokens) {
       {"--page-tokens", page_tokens, "N", "tokens per KV page, a multiple of 16", {.min = 16, .max = 1024}});
 }
 
-void AddKvType(Flags& flags, std::string* type, std::vector<std::string> types) {
-  const std::string help = fmt::format("of KV pages: {}", fmt::join(types, ", "));
-  flags.Add({"--kv-type", type, "TYPE", help, {.choices = std::move(types)}});
+std::string KvTypeHelp() {
+  return fmt::format("of KV pages: {}; or int4,0-1=f16", fmt::join(KvTypeNames(), ", "));
 }
 
 void AddKvLayout(Flags& flags, std::string* layout) {
@@ -51,9 +50,7 @@ void RuntimeFlags::AddMachine(Flags& flags) {
   EngineOptions& engine = options.engine;
   flags.Add(
       {"--kv-memory", &options.kv_memory, "SIZE", "memory for KV pages: 512MiB, 4GiB, 50% of what is free"});
-  std::vector<std::string> kv_types = KvTypeNames();
-  kv_types.insert(kv_types.begin(), "auto");
-  AddKvType(flags, &options.kv_type, std::move(kv_types));
+  AddKvType(flags, &options.kv_types);
   flags.Add(
       {"--page-tokens", &options.page_tokens, "N", "tokens per KV page, a multiple of 16", {.min = 16}});
   flags.Add({"--max-context",
@@ -104,6 +101,7 @@ void RuntimeFlags::AddEngine(Flags& flags) {
   const std::string help = fmt::format("{}; lossy but for the first", fmt::join(codecs, ", "));
   flags.Add(
       {"--kv-compressed-codec", &options.compressed.codec, "CODEC", help, {.choices = std::move(codecs)}});
+  flags.Add({"--kv-also", &options.more_kv_types, "TYPE", "of pages that requests may ask for; repeat it"});
   AddKvLayout(flags, &options.kv_layout);
   flags.Add({"--admission", &admission, "POLICY", "for how many tokens there must be room; see quire list"});
   flags.Add({"--kv-disk", &options.disk.folder, "FOLDER",

@@ -12,11 +12,15 @@
 
 namespace quire {
 
-// The flags that several verbs have: MODEL, --threads, --page-tokens; --kv-type, one of `types`; --kv-layout.
+// The flags that several verbs have: MODEL, --threads, --page-tokens, --kv-layout; and --kv-type.
 void AddModel(Flags& flags, std::string* model);
 void AddThreads(Flags& flags, int* threads);
 void AddPageTokens(Flags& flags, int* page_tokens);
-void AddKvType(Flags& flags, std::string* type, std::vector<std::string> types);
+std::string KvTypeHelp();
+template <typename Types>  // LayerTypes, or an optional one
+void AddKvType(Flags& flags, Types* types) {
+  flags.Add({"--kv-type", types, "TYPE", KvTypeHelp()});
+}
 void AddKvLayout(Flags& flags, std::string* layout);
 
 struct RuntimeFlags {

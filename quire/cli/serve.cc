@@ -1,6 +1,7 @@
 // `quire serve MODEL`: HTTP until a signal. SIGINT and SIGTERM are blocked in every thread and taken by one
 // that waits for them: the first drains, the second stops.
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <pthread.h>
 #include <signal.h>
 
@@ -137,6 +138,14 @@ class ServeVerb final : public Verb {
                 api_key_file_);
   }
 
+  static std::string Types(const LanguageModel& model) {
+    std::vector<std::string> types;
+    for (const KvLayout& layout : model.kv_layouts()) {
+      types.push_back(fmt::format("{}, {} tokens a page", layout.name(), layout.page_tokens()));
+    }
+    return fmt::format("{}", fmt::join(types, "; "));
+  }
+
   void Describe(const Runtime& runtime) const {
     const ModelInfo& model = runtime.model->info();
     fmt::print(stderr, "model    {} ({}, {:.3g} M parameters, context {})\n", model.name, model.architecture,
@@ -144,6 +153,7 @@ class ServeVerb final : public Verb {
     fmt::print(stderr, "kernels  {}, {} threads{}\n", BestKernels().name, runtime.pool->threads(),
                runtime_.options.exact ? ", exact" : "");
     fmt::print(stderr, "memory   {}\n", runtime.kv_memory_reason);
+    if (runtime.model->kv_layouts().size() > 1) fmt::print(stderr, "types    {}\n", Types(*runtime.model));
     if (!runtime.chat_template) fmt::print(stderr, "chat     {}\n", runtime.chat_template_missing);
   }
 

@@ -58,7 +58,7 @@ class TuneVerb final : public Verb {
                {.min = 0, .max = 3600}});
     flags.Add({"--max-sequences", &options_.most, "N", "largest batch to look at", {.min = 1, .max = 4096}});
     flags.Add({"--kv-memory", &kv_memory_, "SIZE", "at most; default: half of what is free"});
-    AddKvType(flags, &kv_type_, KvTypeNames());
+    AddKvType(flags, &options_.kv_types);
     AddThreads(flags, &threads_);
     flags.Add({"--engines",
                &engines_,
@@ -74,9 +74,8 @@ class TuneVerb final : public Verb {
   Result<int> Run() override {
     QUIRE_ASSIGN(const std::string path, ResolveModel(model_, ModelCacheFolder()));
     QUIRE_ASSIGN(std::shared_ptr<const ModelFiles> files, ModelFiles::Open(path));
-    options_.kv_type = FindKvType(kv_type_).value();
     options_.threads = threads_ > 0 ? threads_ : UsableProcessors();
-    QUIRE_ASSIGN(const ModelShape shape, ReadModelShape(*files, {.kv_type = options_.kv_type}));
+    QUIRE_ASSIGN(const ModelShape shape, ReadModelShape(*files, {.kv_types = options_.kv_types}));
     if (options_.context > shape.context) {
       return Fail(ErrorCode::kInvalidArgument, "--context is {} and the model has {}", options_.context,
                   shape.context);
@@ -142,7 +141,7 @@ class TuneVerb final : public Verb {
   std::string ServeFlags(const Advised& a) const {
     return fmt::format("--max-sequences {} --kv-memory {} --threads {}", BatchEach(a),
                        Mebibytes(KvBytes(BatchEach(a))), ThreadsEach(a)) +
-           (kv_type_ == "f16" ? "" : " --kv-type " + kv_type_);
+           (options_.kv_types.Name() == "f16" ? "" : " --kv-type " + options_.kv_types.Name());
   }
 
   std::string Text(const Advised& a) const {
@@ -153,7 +152,7 @@ class TuneVerb final : public Verb {
     }
     const BatchTime &choice = a.batch.choice, &peak = a.batch.peak;
     std::string text = fmt::format("decode at {} tokens, {} KV, {} threads, {} kernels\n", options_.context,
-                                   kv_type_, options_.threads, BestKernels().name) +
+                                   options_.kv_types.Name(), options_.threads, BestKernels().name) +
                        table.Render();
     text += fmt::format(
         "plateau  {:.1f} tokens/s at {} sequences; {} reach {:.0f} % of it with {:.0f} % of the KV memory\n",
@@ -168,7 +167,8 @@ class TuneVerb final : public Verb {
     text += fmt::format(
         "\nquire serve {} {}{}\n\n[serve]\nmax-sequences = {}\nkv-memory = \"{}\"\nthreads = {}\n", model_,
         ServeFlags(a), each, BatchEach(a), Mebibytes(KvBytes(BatchEach(a))), ThreadsEach(a));
-    if (kv_type_ != "f16") text += fmt::format("kv-type = \"{}\"\n", kv_type_);
+    if (options_.kv_types.Name() != "f16")
+      text += fmt::format("kv-type = \"{}\"\n", options_.kv_types.Name());
     return text;
   }
 
@@ -192,7 +192,7 @@ class TuneVerb final : public Verb {
     return json.dump(2) + "\n";
   }
 
-  std::string model_, kv_memory_, kv_type_ = "f16", engines_ = "auto";
+  std::string model_, kv_memory_, engines_ = "auto";
   TuneOptions options_;
   std::chrono::milliseconds target_itl_{500};
   int threads_ = 0;

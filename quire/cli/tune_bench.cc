@@ -24,7 +24,7 @@ Result<std::unique_ptr<TuneBench>> TuneBench::Load(std::shared_ptr<const ModelFi
   std::unique_ptr<TuneBench> tune(new TuneBench(options));
   const int64_t step_tokens = std::max<int64_t>(512, options.most);
   QUIRE_ASSIGN(tune->model_, LoadTransformer(std::move(files),
-                                             {.kv_type = options.kv_type,
+                                             {.kv_types = options.kv_types,
                                               .page_tokens = options.page_tokens,
                                               .max_step_tokens = step_tokens},
                                              BestKernels(), tune->pool_));

@@ -12,6 +12,7 @@
 #include "quire/base/thread_pool.h"
 #include "quire/cli/forward_bench.h"
 #include "quire/files/model_files.h"
+#include "quire/kv/layer_types.h"
 #include "quire/policies/batch_advice.h"
 
 namespace quire {
@@ -19,7 +20,7 @@ namespace quire {
 struct TuneOptions {
   int threads = 1;
   int64_t context = 1024;  // tokens of every sequence
-  DType kv_type = DType::kF16;
+  LayerTypes kv_types = DType::kF16;
   int page_tokens = 16;
   int64_t most = 256;  // sequences
   int rounds = 3;

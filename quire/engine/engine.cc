@@ -35,6 +35,12 @@ struct SequenceResult {
   std::vector<std::optional<PositionLogprobs>> prompt_logprobs;  // by token of the step
 };
 
+std::vector<std::string> NamesOf(const std::vector<KvTypeLimits>& types) {
+  std::vector<std::string> names;
+  for (const KvTypeLimits& type : types) names.push_back(type.name);
+  return names;
+}
+
 class PagedEngine final : public Engine {
  public:
   PagedEngine(LanguageModel& model, const Tokenizer* tokenizer, std::unique_ptr<KvCache> cache,
@@ -47,7 +53,7 @@ class PagedEngine final : public Engine {
         options_(options),
         limits_(limits),
         clock_(clock),
-        metrics_(model.info().name, limits.context),
+        metrics_(model.info().name, limits.context, NamesOf(limits.kv_types)),
         inbox_(options.max_queue),
         scheduler_(std::move(cache), WakingUp(std::move(tier)), std::move(policy), std::move(admission),
                    {.step_tokens = options.max_step_tokens,
@@ -69,6 +75,7 @@ class PagedEngine final : public Engine {
   }
 
   Result<RequestId> Submit(Request request, std::shared_ptr<TokenSink> sink) override;
+  std::vector<std::string> kv_types() const override { return NamesOf(Limits().kv_types); }
   Result<int64_t> OutputLimit(const Request& request) const override {
     return quire::OutputLimit(request, Limits());
   }
@@ -95,16 +102,20 @@ class PagedEngine final : public Engine {
   }
 
   bool Pin(PinAsked asked, std::function<void(const Result<int64_t>&)> answer) override {
-    return inbox_.Ask(
-        [this, asked = std::move(asked), answer = std::move(answer)] { answer(scheduler_.Pin(asked)); });
+    return inbox_.Ask([this, asked = std::move(asked), answer = std::move(answer)] {
+      const auto layout = FindKvLayout(asked.kv_type, limits_);
+      answer(layout ? scheduler_.Pin(asked, *layout) : std::unexpected(layout.error()));
+    });
   }
   bool Unpin(std::string name) override {
     return inbox_.Ask([this, name = std::move(name)] { scheduler_.Unpin(name); });
   }
 
-  bool Keep(std::string salt, std::vector<Token> tokens) override {
+  bool Keep(std::string salt, std::string kv_type, std::vector<Token> tokens) override {
     return inbox_.Ask(
-        [this, salt = std::move(salt), tokens = std::move(tokens)] { scheduler_.Keep(salt, tokens); });
+        [this, salt = std::move(salt), kv_type = std::move(kv_type), tokens = std::move(tokens)] {
+          if (const auto layout = FindKvLayout(kv_type, limits_)) scheduler_.Keep(salt, *layout, tokens);
+        });
   }
 
  private:
@@ -169,6 +180,7 @@ class PagedEngine final : public Engine {
 
 Result<RequestId> PagedEngine::Submit(Request request, std::shared_ptr<TokenSink> sink) {
   QUIRE_TRY(CheckSampling(request.sampling, Limits()));
+  QUIRE_ASSIGN(const int layout, FindKvLayout(request.kv_type, Limits()));
   const Result<int64_t> output_limit = OutputLimit(request);
   if (!output_limit) {
     metrics_.rejected_too_long.Add();
@@ -179,6 +191,7 @@ Result<RequestId> PagedEngine::Submit(Request request, std::shared_ptr<TokenSink
   live->sink = std::move(sink);
   live->arrival = clock_.Now();
   live->max_output_tokens = *output_limit;
+  live->kv_layout = layout;
   live->stop_tokens = StopTokens(live->request.sampling, tokenizer_);
   live->samples_left = live->request.sampling.n;
   const Result<uint64_t> id = inbox_.Put(live);
@@ -246,7 +259,10 @@ bool PagedEngine::Step() {
 Status PagedEngine::Resize(int64_t kv_bytes) {
   const KvCache& cache = scheduler_.cache();
   const auto page_bytes = static_cast<int64_t>(cache.layout().page_bytes());
-  const int64_t least = cache.PagesFor(2, options_.max_step_tokens) * page_bytes;
+  int64_t least = 0;
+  for (int layout = 0; layout < std::ssize(cache.layouts()); ++layout) {
+    least = std::max(least, cache.PagesFor(2, options_.max_step_tokens, layout) * page_bytes);
+  }
   if (kv_bytes < least) {
     return Fail(ErrorCode::kInvalidArgument, "KV memory of {} holds no sequence; give at least {}",
                 FormatByteSize(kv_bytes), FormatByteSize(least));
@@ -275,6 +291,7 @@ void PagedEngine::TakeArrivals(std::vector<std::shared_ptr<LiveRequest>> arrival
     auto sequence = std::make_unique<Sequence>();
     sequence->id = live->id * kMaxSamples;
     sequence->owner = live;
+    sequence->pages.layout = live->kv_layout;
     sequence->forks_due = params.n - 1;
     sequence->tokens = live->request.prompt;
     if (TokenCounts::Needed(params)) sequence->seen.AddPrompt(live->request.prompt);
@@ -513,6 +530,7 @@ void PagedEngine::PublishUsage() {
   const KvCache& cache = scheduler_.cache();
   const KvUsage usage = cache.Usage();
   metrics_.SetKvUsage(usage);
+  if (cache.layouts().size() > 1) metrics_.SetKvTypes(cache);
   metrics_.SetPins(cache.pins(),
                    cache.index_usage().pinned_pages * static_cast<int64_t>(cache.layout().page_bytes()));
   if (const PageArchive* archive = scheduler_.archive()) metrics_.SetTiers(*archive);
@@ -548,7 +566,7 @@ Result<std::unique_ptr<Engine>> Engine::Create(LanguageModel& model, const Token
                        .max_samples = static_cast<int>(std::min<int64_t>(kMaxSamples, options.max_sequences)),
                        .has_tokenizer = tokenizer != nullptr};
   SizePool(limits, *cache, options.max_step_tokens);
-  if (limits.pool_context < 2) {
+  if (std::ranges::min(limits.kv_types, {}, &KvTypeLimits::pool_context).pool_context < 2) {
     return Fail(ErrorCode::kInvalidArgument,
                 "KV memory of {} does not hold a sequence of two tokens; give more with --kv-memory",
                 FormatByteSize(limits.pool_bytes));

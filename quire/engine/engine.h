@@ -12,6 +12,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "quire/base/clock.h"
 #include "quire/base/result.h"
@@ -68,10 +69,12 @@ class Engine {
   // Starts the engine thread. Tests and simulators call Step() themselves instead.
   virtual void Start() = 0;
 
-  // Thread-safe. Errors: kInvalidArgument (a parameter out of range, a prompt that is too long for the
-  // context or can never fit the pool: with the numbers), kResourceExhausted (queue full), kUnavailable
-  // (draining).
+  // Thread-safe. Errors: kInvalidArgument (a parameter out of range, a type of KV pages that is not offered,
+  // a prompt that is too long for the context or can never fit the pool: with the numbers),
+  // kResourceExhausted (queue full), kUnavailable (draining).
   virtual Result<RequestId> Submit(Request request, std::shared_ptr<TokenSink> sink) = 0;
+  // Thread-safe. The types of KV pages that requests may ask for; without they have the first.
+  virtual std::vector<std::string> kv_types() const = 0;
   // Thread-safe. The most tokens the request may generate. Errors: those of Submit about lengths.
   virtual Result<int64_t> OutputLimit(const Request& request) const = 0;
   // Thread-safe. The pages are free within one step; the sink gets kCancelled unless it finished before.
@@ -98,7 +101,7 @@ class Engine {
   virtual bool Pin(PinAsked asked, std::function<void(const Result<int64_t>&)> answer) = 0;
   virtual bool Unpin(std::string name) = 0;
   // Thread-safe. The tier below keeps what was computed of the tokens as if it had just been used.
-  virtual bool Keep(std::string salt, std::vector<Token> tokens) = 0;
+  virtual bool Keep(std::string salt, std::string kv_type, std::vector<Token> tokens) = 0;
   // Thread-safe. Gives the KV pages `kv_bytes` from then on: more, or less, down to two tokens. What that
   // takes away are cached pages, then those of running sequences, which wait for their turn again; requests
   // that were accepted before are finished even when they are too long for it now. Calls `answer` as

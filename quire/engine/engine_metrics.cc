@@ -36,6 +36,8 @@ constexpr char kRejectedHelp[] = "Requests refused at once.";
 constexpr char kKvBytes[] = "quire:kv_bytes";
 constexpr char kKvBytesHelp[] =
     "Bytes of KV memory by state; waste is the unfilled part of used, cached is given up when needed.";
+constexpr char kKvTypeBytes[] = "quire:kv_type_bytes";
+constexpr char kKvTypeBytesHelp[] = "Bytes of KV memory by the type of pages and their state.";
 constexpr char kPinsEnded[] = "quire:pins_ended";
 constexpr char kPinsEndedHelp[] =
     "Pins that ended: when their time was up, or because somebody who ran needed the room.";
@@ -65,7 +67,8 @@ void TierMetrics::Set(const TierUsage& usage) {
   Raise(failed, usage.pages_failed);
 }
 
-EngineMetrics::EngineMetrics(const std::string& model_name, int64_t max_context)
+EngineMetrics::EngineMetrics(const std::string& model_name, int64_t max_context,
+                             const std::vector<std::string>& kv_types)
     : registry({{"model_name", model_name}, {"engine", "0"}}),
       requests_running(registry.AddGauge("quire:num_requests_running", "Sequences that run.")),
       requests_waiting(registry.AddGauge("quire:num_requests_waiting", "Sequences that wait to run.")),
@@ -134,7 +137,15 @@ EngineMetrics::EngineMetrics(const std::string& model_name, int64_t max_context)
           registry.AddHistogram("quire:iteration_tokens_total", "Tokens computed in a step.", kStepTokens)),
       commit_share(registry.AddHistogram("quire:kv_commit_share",
                                          "Share of a step that a contiguous layout spent on main memory.",
-                                         kShares)) {}
+                                         kShares)) {
+  if (kv_types.size() < 2) return;
+  for (const std::string& type : kv_types) {
+    const auto gauge = [&](const char* state) -> Gauge& {
+      return registry.AddGauge(kKvTypeBytes, kKvTypeBytesHelp, {{"kv_type", type}, {"state", state}});
+    };
+    of_kv_type.push_back({gauge("cached"), gauge("used")});
+  }
+}
 
 void EngineMetrics::SetKvUsage(const KvUsage& usage) {
   kv_bytes_limit.Set(static_cast<double>(usage.limit));
@@ -145,6 +156,14 @@ void EngineMetrics::SetKvUsage(const KvUsage& usage) {
   kv_bytes_used.Set(static_cast<double>(usage.used));
   kv_bytes_waste.Set(static_cast<double>(usage.used - usage.filled));
   kv_cache_usage.Set(static_cast<double>(usage.used) / static_cast<double>(usage.total));
+}
+
+void EngineMetrics::SetKvTypes(const KvCache& cache) {
+  for (size_t i = 0; i < of_kv_type.size(); ++i) {
+    const LayoutUsage usage = cache.UsageOf(static_cast<int>(i));
+    of_kv_type[i].cached.Set(static_cast<double>(usage.cached));
+    of_kv_type[i].used.Set(static_cast<double>(usage.used));
+  }
 }
 
 void EngineMetrics::SetPins(const PagePins& all, int64_t bytes) {

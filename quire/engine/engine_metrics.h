@@ -26,10 +26,13 @@ struct TierMetrics {
 };
 
 struct EngineMetrics {
-  // Length histograms reach up to `max_context` tokens.
-  EngineMetrics(const std::string& model_name, int64_t max_context);
+  // Length histograms reach up to `max_context` tokens. Bytes are told apart by `kv_types` where there are
+  // several.
+  EngineMetrics(const std::string& model_name, int64_t max_context,
+                const std::vector<std::string>& kv_types = {});
 
   void SetKvUsage(const KvUsage& usage);
+  void SetKvTypes(const KvCache& cache);
   void SetPins(const PagePins& pins, int64_t bytes);
   void SetTiers(const PageArchive& archive);
   // A prompt is complete; `cached` of its tokens were found in the prefix cache, if that was asked.
@@ -47,6 +50,11 @@ struct EngineMetrics {
   Gauge& kv_bytes_cached;
   Gauge& kv_bytes_used;
   Gauge& kv_bytes_waste;
+  struct OfKvType {
+    Gauge& cached;
+    Gauge& used;
+  };
+  std::vector<OfKvType> of_kv_type;  // kv_type_bytes{kv_type=...,state=...}
   Gauge& pins;
   Gauge& pinned_bytes;
   Counter& pins_expired;  // pins_ended{reason=...}

@@ -9,6 +9,7 @@
 
 #include "quire/engine/engine.h"
 #include "quire/engine/hash_model.h"
+#include "quire/kv/page_codecs.h"
 #include "quire/tiers/compressed_tier.h"
 #include "quire/tiers/tier_stack.h"
 #include "quire/tiers/tier_testing.h"
@@ -103,20 +104,16 @@ void Weather(std::mt19937& random, MapTierState& disk) {
 }
 
 // Pages on disk, in compressed memory, in memory above a disk, or nowhere.
-std::unique_ptr<PageTier> MakeTier(uint32_t seed, const KvLayout& layout, MapTierState& disk) {
+std::unique_ptr<PageTier> MakeTier(uint32_t seed, std::span<const KvLayout> layouts, MapTierState& disk) {
   auto on_disk = seed % 2 == 0 ? std::make_unique<MapTier>(disk) : nullptr;
   if (seed % 4 > 1) return on_disk;
-  const LayerGroup& group = layout.groups()[0];
-  return Stacked(
-      std::make_unique<CompressedTier>(
-          CompressedTierOptions{.quota_bytes = static_cast<int64_t>((4 + seed % 20) * layout.page_bytes()),
-                                .page_bytes = layout.page_bytes(),
-                                .threads = 0},
-          PageCodecTable()[0]->make({.type = layout.type(),
-                                     .page_tokens = layout.page_tokens(),
-                                     .head_dim = layout.head_dim(),
-                                     .heads = std::ssize(group.layers) * group.heads})),
-      std::move(on_disk));
+  const size_t page_bytes = layouts.front().page_bytes();
+  return Stacked(std::make_unique<CompressedTier>(
+                     CompressedTierOptions{.quota_bytes = static_cast<int64_t>((4 + seed % 20) * page_bytes),
+                                           .page_bytes = page_bytes,
+                                           .threads = 0},
+                     PageCodecsOf(layouts, *PageCodecTable()[0])),
+                 std::move(on_disk));
 }
 
 // Now and then another size of the pool, down to what holds hardly anybody.
@@ -137,18 +134,27 @@ struct World {
   std::string scheduling;
   bool resizes = false;  // its pool
   bool contiguous = false;
+  std::vector<LayerTypes> kv_types = {DType::kF32};
 };
+
+// Sequences of the largest groups, in pages.
+int64_t MostGroups(const LanguageModel& model) {
+  int64_t groups = 0;
+  for (const KvLayout& layout : model.kv_layouts()) groups = std::max(groups, std::ssize(layout.groups()));
+  return groups;
+}
 
 // One random world. Adds what it saw.
 void RunWorld(const World& world, Seen& seen) {
-  const auto& [seed, scheduling, resizes, contiguous] = world;
+  const auto& [seed, scheduling, resizes, contiguous, kv_types] = world;
   SCOPED_TRACE(testing::Message() << "world " << seed << " " << scheduling);
   std::mt19937 random(seed);
   HashModelOptions model_options;
   if (seed % 3 == 1) model_options.windows = {0, 24};
   if (seed % 3 == 2) model_options.windows = {20, 0, 20, 20};
+  model_options.kv_types = kv_types;
   HashModel model(model_options);
-  const int64_t groups = std::ssize(model.kv_layout().groups());
+  const int64_t groups = MostGroups(model);
   // Of a region the system gives whole pages of its own to every tile, each of which holds several of ours.
   const int64_t pages = (8 + random() % (seed % 4 == 3 ? 40 : 8)) * groups * (contiguous ? 4 : 1);
   const auto page_bytes = static_cast<int64_t>(model.kv_layout().page_bytes());
@@ -160,7 +166,7 @@ void RunWorld(const World& world, Seen& seen) {
   ManualClock clock;
   MapTierState disk;
   auto cache = contiguous ? model.MakeContiguousCache(pages, options.max_sequences) : model.MakeCache(pages);
-  auto tier = contiguous ? nullptr : MakeTier(seed, model.kv_layout(), disk);
+  auto tier = contiguous ? nullptr : MakeTier(seed, model.kv_layouts(), disk);
   auto engine =
       Engine::Create(model, nullptr, std::move(cache), pool, options, clock, std::move(tier)).value();
 
@@ -170,6 +176,8 @@ void RunWorld(const World& world, Seen& seen) {
     loads[i].arrives = static_cast<int>(random() % 60);
     if (random() % 5 == 0) loads[i].cancelled = loads[i].arrives + static_cast<int>(random() % 60);
     loads[i].may_be_refused = resizes;
+    const size_t type = kv_types.size() > 1 ? random() % kv_types.size() : 0;
+    if (type > 0) loads[i].request.kv_type = model.kv_layouts()[type].name();
   }
   std::mt19937 weather(seed);
   const auto ended = [](const Load& load) {
@@ -218,6 +226,21 @@ TEST(EngineProperties, RandomLoadsOnTinyPools) {
   EXPECT_GT(seen.cached, 4000) << "too little was shared to test anything";
   EXPECT_GT(seen.restored, 500) << "too little came back from the disk to test anything";
   EXPECT_GT(seen.decompressed, 1000) << "too little came back from memory to test anything";
+}
+
+// Requests of several types of pages side by side: none is short of pages for good, or reads another's.
+TEST(EngineProperties, TypesOfPagesLiveSideBySide) {
+  Seen seen;
+  for (uint32_t seed = 0; seed < 200 && !testing::Test::HasFatalFailure(); ++seed) {
+    std::vector<LayerTypes> types = {DType::kF32, DType::kF16};
+    if (seed % 2 == 1) types = {DType::kF16, DType::kF32, DType::kBF16};
+    if (seed % 4 == 3) types.push_back(LayerTypes::Parse("bf16,0=f32").value());
+    RunWorld({seed, seed % 8 < 4 ? "fcfs" : "priority:age_s=1,preempt=1", seed % 5 == 4, false, types}, seen);
+  }
+  EXPECT_GT(seen.preemptions, 100) << "the pools were too large to test anything";
+  EXPECT_GT(seen.cached, 1000);
+  EXPECT_GT(seen.restored, 100);
+  EXPECT_GT(seen.decompressed, 100);
 }
 
 // The size of the pool changes under everybody's feet.

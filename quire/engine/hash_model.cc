@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "quire/engine/sampler.h"
+#include "quire/kv/equal_pages.h"
 #include "quire/kv/page_cache.h"
 #include "quire/kv/region_cache.h"
 
@@ -18,10 +19,27 @@ uint64_t Mix(uint64_t hash, uint64_t value) {
   return hash ^ (hash >> 32);
 }
 
-std::vector<LayerKv> Layers(const std::vector<int64_t>& windows) {
-  std::vector<LayerKv> layers;
-  for (int64_t window : windows) layers.push_back({.window = window});
-  return layers;
+std::vector<KvLayout> Layouts(const HashModelOptions& options) {
+  std::vector<std::vector<LayerKv>> choices;
+  for (const LayerTypes& kv_type : options.kv_types) {
+    const std::vector<DType> types = kv_type.Of(static_cast<int>(options.windows.size())).value();
+    std::vector<LayerKv>& layers = choices.emplace_back();
+    for (size_t i = 0; i < types.size(); ++i) layers.push_back({options.windows[i], types[i]});
+  }
+  return LayoutsOverEqualPages(choices, options.kv_heads, kHeadDim, options.page_tokens);
+}
+
+// Element `i` of a tile.
+void Put(std::byte* tile, DType type, int64_t i, float value) {
+  if (type == DType::kF32) {
+    reinterpret_cast<float*>(tile)[i] = value;
+  } else {
+    reinterpret_cast<uint16_t*>(tile)[i] = static_cast<uint16_t>(value);
+  }
+}
+uint64_t Get(const std::byte* tile, DType type, int64_t i) {
+  if (type == DType::kF32) return static_cast<uint64_t>(reinterpret_cast<const float*>(tile)[i]);
+  return reinterpret_cast<const uint16_t*>(tile)[i];
 }
 
 // What a tile's slot holds: the token, its position, the layer and the head.
@@ -35,9 +53,7 @@ Slot SlotOf(Token token, int64_t position, int layer, int head) {
 
 }  // namespace
 
-HashModel::HashModel(HashModelOptions options)
-    : options_(std::move(options)),
-      layout_(Layers(options_.windows), options_.kv_heads, kHeadDim, DType::kF32, options_.page_tokens) {
+HashModel::HashModel(HashModelOptions options) : options_(std::move(options)), layouts_(Layouts(options_)) {
   info_.name = "hash";
   info_.architecture = "hash";
   info_.vocab_size = options_.vocab_size;
@@ -45,35 +61,37 @@ HashModel::HashModel(HashModelOptions options)
 }
 
 std::unique_ptr<KvCache> HashModel::MakeCache(int64_t pages) {
-  const size_t bytes = layout_.page_bytes();
-  auto cache = std::make_unique<PageCache>(layout_, PagePool::Create(pages * bytes, bytes).value());
+  const size_t bytes = kv_layout().page_bytes();
+  auto cache = std::make_unique<PageCache>(layouts_, PagePool::Create(pages * bytes, bytes).value());
   pool_ = &cache->pool();
   return cache;
 }
 
 std::unique_ptr<KvCache> HashModel::MakeContiguousCache(int64_t pages, int64_t sequences) {
   pool_ = nullptr;
-  return RegionCache::Create(layout_, {.kv_bytes = pages * layout_.page_bytes(),
-                                       .longest_tokens = options_.context,
-                                       .sequences = sequences})
+  return RegionCache::Create(kv_layout(), {.kv_bytes = pages * kv_layout().page_bytes(),
+                                           .longest_tokens = options_.context,
+                                           .sequences = sequences})
       .value();
 }
 
 void HashModel::Store(const PageArena& kv, const PageTable& table, int64_t position, Token token) const {
-  const int64_t page_tokens = layout_.page_tokens(), slot = position % page_tokens;
-  for (int layer = 0; layer < layout_.layers(); ++layer) {
-    const PageId page = table.groups[layout_.group_of(layer)][position / page_tokens];
+  const KvLayout& layout = layouts_[table.layout];
+  const int64_t page_tokens = layout.page_tokens(), slot = position % page_tokens;
+  for (int layer = 0; layer < layout.layers(); ++layer) {
+    const DType type = layout.type(layer);
+    const PageId page = table.groups[layout.group_of(layer)][position / page_tokens];
     EXPECT_NE(page, kNoPage);
     if (pool_ != nullptr && &pool_->arena() == &kv) {
       EXPECT_EQ(pool_->RefCount(page), 1) << "a shared page is written";
     }
-    for (int head = 0; head < layout_.kv_heads(); ++head) {
+    for (int head = 0; head < layout.kv_heads(); ++head) {
       const Slot value = SlotOf(token, position, layer, head);
-      auto* k = reinterpret_cast<float*>(kv.tile(page, layout_.KTile(layer, head)));
-      auto* v = reinterpret_cast<float*>(kv.tile(page, layout_.VTile(layer, head)));
+      std::byte* const k = kv.tile(page, layout.KTile(layer, head));
+      std::byte* const v = kv.tile(page, layout.VTile(layer, head));
       for (int d = 0; d < kHeadDim; ++d) {
-        k[d * page_tokens + slot] = value.values[d];
-        v[slot * kHeadDim + d] = value.values[d];
+        Put(k, type, d * page_tokens + slot, value.values[d]);
+        Put(v, type, slot * kHeadDim + d, value.values[d]);
       }
     }
   }
@@ -81,25 +99,27 @@ void HashModel::Store(const PageArena& kv, const PageTable& table, int64_t posit
 
 uint64_t HashModel::HashPages(const PageArena& kv, const PageTable& table, int64_t position,
                               std::vector<Token>* prefix) const {
-  const int64_t page_tokens = layout_.page_tokens();
+  const KvLayout& layout = layouts_[table.layout];
+  const int64_t page_tokens = layout.page_tokens();
   uint64_t hash = 0;
-  for (int layer = 0; layer < layout_.layers(); ++layer) {
+  for (int layer = 0; layer < layout.layers(); ++layer) {
+    const DType type = layout.type(layer);
     const int64_t window = options_.windows[layer];
     const int64_t begin = window == 0 ? 0 : std::max<int64_t>(0, position - window + 1);
     for (int64_t p = begin; p <= position; ++p) {
-      const PageId page = table.groups[layout_.group_of(layer)][p / page_tokens];
+      const PageId page = table.groups[layout.group_of(layer)][p / page_tokens];
       if (page == kNoPage) {
         ADD_FAILURE() << "position " << p << " is visible from " << position << " but has no page";
         return 0;
       }
-      for (int head = 0; head < layout_.kv_heads(); ++head) {
-        const auto* k = reinterpret_cast<float*>(kv.tile(page, layout_.KTile(layer, head)));
-        const auto* v = reinterpret_cast<float*>(kv.tile(page, layout_.VTile(layer, head)));
+      for (int head = 0; head < layout.kv_heads(); ++head) {
+        const std::byte* const k = kv.tile(page, layout.KTile(layer, head));
+        const std::byte* const v = kv.tile(page, layout.VTile(layer, head));
         for (int d = 0; d < kHeadDim; ++d) {
-          hash = Mix(hash, static_cast<uint64_t>(k[d * page_tokens + p % page_tokens]));
-          hash = Mix(hash, static_cast<uint64_t>(v[(p % page_tokens) * kHeadDim + d]));
+          hash = Mix(hash, Get(k, type, d * page_tokens + p % page_tokens));
+          hash = Mix(hash, Get(v, type, (p % page_tokens) * kHeadDim + d));
         }
-        if (layer == 0 && head == 0) prefix->push_back(static_cast<Token>(k[p % page_tokens]));
+        if (layer == 0 && head == 0) prefix->push_back(static_cast<Token>(Get(k, type, p % page_tokens)));
       }
     }
   }
@@ -109,10 +129,10 @@ uint64_t HashModel::HashPages(const PageArena& kv, const PageTable& table, int64
 uint64_t HashModel::HashTokens(std::span<const Token> prefix) const {
   uint64_t hash = 0;
   const int64_t position = std::ssize(prefix) - 1;
-  for (int layer = 0; layer < layout_.layers(); ++layer) {
+  for (int layer = 0; layer < kv_layout().layers(); ++layer) {
     const int64_t window = options_.windows[layer];
     for (int64_t p = window == 0 ? 0 : std::max<int64_t>(0, position - window + 1); p <= position; ++p) {
-      for (int head = 0; head < layout_.kv_heads(); ++head) {
+      for (int head = 0; head < kv_layout().kv_heads(); ++head) {
         for (float value : SlotOf(prefix[p], p, layer, head).values) {
           hash = Mix(Mix(hash, static_cast<uint64_t>(value)), static_cast<uint64_t>(value));
         }
@@ -156,7 +176,8 @@ void HashModel::Forward(const StepPlan& plan, const PageArena& kv, const LogitsS
   std::map<PageId, const SequenceStep*> writers;
   for (const SequenceStep& s : plan.sequences) {
     for (const std::vector<PageId>& group : s.pages->groups) {
-      EXPECT_EQ(writers.emplace(group[s.position / layout_.page_tokens()], &s).first->second, &s)
+      EXPECT_EQ(
+          writers.emplace(group[s.position / layouts_[s.pages->layout].page_tokens()], &s).first->second, &s)
           << "two write into a page";
     }
     EXPECT_EQ(s.pages->tokens, s.position + std::ssize(s.tokens));

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "quire/engine/engine.h"
+#include "quire/kv/layer_types.h"
 #include "quire/model/language_model.h"
 
 namespace quire {
@@ -23,6 +24,8 @@ struct HashModelOptions {
   std::vector<int64_t> windows = {0};  // by layer; 0: full attention
   int kv_heads = 2;
   int page_tokens = 16;
+  // Of pages that requests may have: of f32 and of 16 bits, which hold whole numbers here.
+  std::vector<LayerTypes> kv_types = {DType::kF32};
 };
 
 class HashModel final : public LanguageModel {
@@ -30,7 +33,7 @@ class HashModel final : public LanguageModel {
   explicit HashModel(HashModelOptions options = {});
 
   const ModelInfo& info() const override { return info_; }
-  const KvLayout& kv_layout() const override { return layout_; }
+  std::span<const KvLayout> kv_layouts() const override { return layouts_; }
   void Forward(const StepPlan& plan, const PageArena& kv, const LogitsSink& sink) override;
 
   // The logits after `prefix`, computed without pages: what Forward must find.
@@ -57,7 +60,7 @@ class HashModel final : public LanguageModel {
 
   HashModelOptions options_;
   ModelInfo info_;
-  KvLayout layout_;
+  std::vector<KvLayout> layouts_;
   const PagePool* pool_ = nullptr;  // of the cache made last; a contiguous one shares nothing
 };
 

@@ -81,6 +81,10 @@ MemoryReport ReportMemory(const Scheduler& scheduler, const ModelInfo& model, Ti
   report.kv = cache.Usage();
   report.page_bytes = static_cast<int64_t>(cache.layout().page_bytes());
   report.page_tokens = cache.layout().page_tokens();
+  for (const KvLayout& layout : cache.layouts()) {
+    const LayoutUsage usage = cache.UsageOf(static_cast<int>(report.types.size()));
+    report.types.push_back({layout.name(), layout.page_tokens(), usage});
+  }
   report.index = cache.index_usage();
   report.pinned_bytes = report.index.pinned_pages * report.page_bytes;
   report.pins = cache.pins().ByOwner();
@@ -104,6 +108,8 @@ MemoryReport ReportMemory(const Scheduler& scheduler, const ModelInfo& model, Ti
     requests[sequence->owner->id].waiting.push_back(sequence.get());
   for (const auto& [id, sequences] : requests) {
     report.requests.push_back(MemoryOf(sequences, holders, report.page_bytes, now));
+    const Sequence& any = *(sequences.running.empty() ? sequences.waiting : sequences.running).front();
+    report.requests.back().kv_type = cache.LayoutOf(any.pages).name();
   }
   std::ranges::stable_sort(report.requests, std::greater(), [](const RequestMemory& request) {
     return request.own_bytes + request.shared_bytes;

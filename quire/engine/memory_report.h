@@ -18,6 +18,7 @@ namespace quire {
 struct RequestMemory {
   std::string id;
   std::string tenant;
+  std::string kv_type;   // of its pages
   bool running = false;  // else it waits, without pages
   int sequences = 0;
   double age_s = 0;
@@ -35,10 +36,18 @@ struct TierMemory {
   int64_t move_bytes = 0;         // of main memory, in buffers for pages on their way
 };
 
+// KV pages of one type.
+struct KvTypeMemory {
+  std::string name;
+  int64_t page_tokens = 0;
+  LayoutUsage usage;
+};
+
 struct MemoryReport {
   KvUsage kv;
   int64_t page_bytes = 0;
-  int64_t page_tokens = 0;
+  int64_t page_tokens = 0;  // of the first type
+  std::vector<KvTypeMemory> types;
   int64_t shared_bytes = 0;               // of kv.used, in pages of several requests, once
   int64_t pinned_bytes = 0;               // of all states
   std::map<std::string, OwnerPins> pins;  // by owner

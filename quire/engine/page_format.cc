@@ -48,8 +48,11 @@ void AddTensor(const std::string& name, const TensorView& tensor, std::string& t
 }
 
 void AddLayout(const KvLayout& layout, std::string& text) {
-  text += fmt::format("{} {} {} {} {};", static_cast<int>(layout.type()), layout.page_tokens(),
-                      layout.kv_heads(), layout.head_dim(), layout.page_bytes());
+  std::vector<DType> types = layout.types();
+  if (std::ranges::count(types, types.front()) == std::ssize(types)) types.resize(1);
+  for (const DType type : types) text += fmt::format("{} ", static_cast<int>(type));
+  text += fmt::format("{} {} {} {};", layout.page_tokens(), layout.kv_heads(), layout.head_dim(),
+                      layout.page_bytes());
   for (const LayerGroup& group : layout.groups()) {
     text += fmt::format("{} {} {}:", group.first_head, group.heads, group.window);
     for (const int layer : group.layers) text += fmt::format("{},", layer);

@@ -36,21 +36,27 @@ std::vector<Request> Load() {
 }
 
 struct Outcome {
-  std::vector<std::vector<Token>> ids;
+  std::vector<std::vector<Token>> ids;  // by sample
+  std::vector<size_t> requests;         // whose they are, counted
   double cached = 0, preemptions = 0;
 };
 
-void Answer(const std::string& model, const std::string& kv_type, const std::string& kv_memory,
+// Requests take turns with the types.
+void Answer(const std::string& model, const std::vector<std::string>& kv_types, const std::string& kv_memory,
             bool prefix_caching, Outcome& outcome) {
   RuntimeOptions options;
   options.kv_memory = kv_memory;
-  options.kv_type = kv_type;
+  options.kv_types = LayerTypes::Parse(kv_types[0]).value();
+  for (const std::string& type : std::span(kv_types).subspan(1)) {
+    options.more_kv_types.push_back(LayerTypes::Parse(type).value());
+  }
   options.engine = {.max_step_tokens = 48, .max_context = 256, .prefix_caching = prefix_caching};
   auto runtime = LoadRuntime(model, options);
   ASSERT_TRUE(runtime.has_value()) << runtime.error().message;
   Engine& engine = *(*runtime)->engine;
   std::vector<std::shared_ptr<CollectingSink>> sinks;
-  for (const Request& request : Load()) {
+  for (Request request : Load()) {
+    request.kv_type = kv_types[sinks.size() % kv_types.size()];
     const auto id = engine.Submit(request, sinks.emplace_back(std::make_shared<CollectingSink>()));
     ASSERT_TRUE(id.has_value()) << id.error().message;
     engine.Step();
@@ -58,8 +64,11 @@ void Answer(const std::string& model, const std::string& kv_type, const std::str
   }
   while (engine.Step()) {
   }
-  for (const auto& sink : sinks) {
-    for (const auto& [index, sample] : sink->samples) outcome.ids.push_back(sample.tokens);
+  for (size_t i = 0; i < sinks.size(); ++i) {
+    for (const auto& [index, sample] : sinks[i]->samples) {
+      outcome.ids.push_back(sample.tokens);
+      outcome.requests.push_back(i);
+    }
   }
   outcome.cached = engine.metrics().prompt_tokens_cached.value();
   outcome.preemptions = engine.metrics().preemptions.value();
@@ -80,9 +89,9 @@ TEST_P(RealModel, AnswersTheSameWithSharedPrefixes) {
   const auto path = std::filesystem::path(folder) / file;
   if (!std::filesystem::exists(path)) GTEST_SKIP() << "no model " << path;
   Outcome alone, shared, tight;
-  Answer(path, pages.type, "64MiB", false, alone);
-  Answer(path, pages.type, "64MiB", true, shared);
-  Answer(path, pages.type, pages.few, true, tight);
+  Answer(path, {pages.type}, "64MiB", false, alone);
+  Answer(path, {pages.type}, "64MiB", true, shared);
+  Answer(path, {pages.type}, pages.few, true, tight);
   EXPECT_EQ(shared.ids, alone.ids);
   EXPECT_EQ(tight.ids, alone.ids);
   EXPECT_GT(shared.cached, 300);
@@ -90,15 +99,42 @@ TEST_P(RealModel, AnswersTheSameWithSharedPrefixes) {
   EXPECT_EQ(shared.preemptions, 0);
 }
 
-INSTANTIATE_TEST_SUITE_P(Files, RealModel,
-                         testing::Combine(testing::Values("SmolLM2-135M-Instruct.Q4_1.gguf",
-                                                          "gemma-3-270m.Q4_K_M.gguf"),
-                                          testing::Values(Pages{"f16", "6MiB"}, Pages{"int8", "3200KiB"},
-                                                          Pages{"fp8", "3200KiB"}, Pages{"int4", "1800KiB"})),
-                         [](const auto& info) {
-                           const std::string name = std::get<0>(info.param);
-                           return name.substr(0, name.find('-')) + "_" + std::get<1>(info.param).type;
-                         });
+// Side by side in one pool, which is too small for all of them.
+TEST(RealModelWithSeveralTypes, AnswersAsWithEachAlone) {
+  const char* folder = std::getenv("QUIRE_MODELS");
+  if (folder == nullptr) GTEST_SKIP() << "QUIRE_MODELS, the folder of models, is not set";
+  const std::vector<std::string> types = {"f16", "int8", "int4", "int4,0-1=f16"};
+  for (const char* file : {"SmolLM2-135M-Instruct.Q4_1.gguf", "gemma-3-270m.Q4_K_M.gguf"}) {
+    const auto path = std::filesystem::path(folder) / file;
+    if (!std::filesystem::exists(path)) GTEST_SKIP() << "no model " << path;
+    SCOPED_TRACE(file);
+    Outcome together;
+    Answer(path, types, "6MiB", true, together);
+    EXPECT_GT(together.cached, 0);
+    for (size_t t = 0; t < types.size(); ++t) {
+      Outcome alone;
+      Answer(path, {types[t]}, "64MiB", false, alone);
+      ASSERT_EQ(alone.requests, together.requests);
+      for (size_t i = 0; i < alone.ids.size(); ++i) {
+        if (alone.requests[i] % types.size() == t) {
+          EXPECT_EQ(together.ids[i], alone.ids[i]) << types[t] << " " << i;
+        }
+      }
+    }
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Files, RealModel,
+    testing::Combine(testing::Values("SmolLM2-135M-Instruct.Q4_1.gguf", "gemma-3-270m.Q4_K_M.gguf"),
+                     testing::Values(Pages{"f16", "6MiB"}, Pages{"int8", "3200KiB"}, Pages{"fp8", "3200KiB"},
+                                     Pages{"int4", "1800KiB"}, Pages{"int4,0-1=f16,17=int8", "2300KiB"})),
+    [](const auto& info) {
+      const std::string name = std::get<0>(info.param);
+      std::string type = std::get<1>(info.param).type;
+      if (type.contains(',')) type = "by_layer";
+      return name.substr(0, name.find('-')) + "_" + type;
+    });
 
 }  // namespace
 }  // namespace quire

@@ -1,5 +1,7 @@
 #include "quire/engine/request_limits.h"
 
+#include <fmt/ranges.h>
+
 #include <algorithm>
 #include <cmath>
 #include <string_view>
@@ -52,12 +54,16 @@ Status CheckCounts(const SamplingParams& params, const RequestLimits& limits) {
 }  // namespace
 
 void SizePool(RequestLimits& limits, const KvCache& cache, int64_t chunk_tokens) {
-  int64_t fits = 0, too_long = limits.context + 1;
-  while (too_long - fits > 1) {
-    const int64_t middle = fits + (too_long - fits) / 2;
-    (cache.PagesFor(middle, chunk_tokens) <= cache.pages() ? fits : too_long) = middle;
+  limits.kv_types.clear();
+  for (const KvLayout& layout : cache.layouts()) {
+    const auto which = static_cast<int>(limits.kv_types.size());
+    int64_t fits = 0, too_long = limits.context + 1;
+    while (too_long - fits > 1) {
+      const int64_t middle = fits + (too_long - fits) / 2;
+      (cache.PagesFor(middle, chunk_tokens, which) <= cache.pages() ? fits : too_long) = middle;
+    }
+    limits.kv_types.push_back({layout.name(), fits});
   }
-  limits.pool_context = fits;
   limits.pool_bytes = cache.pages() * cache.layout().page_bytes();
 }
 
@@ -84,13 +90,25 @@ Status CheckSampling(const SamplingParams& params, const RequestLimits& limits) 
   return {};
 }
 
+Result<int> FindKvLayout(std::string_view kv_type, const RequestLimits& limits) {
+  if (kv_type.empty()) return 0;
+  const auto found = std::ranges::find(limits.kv_types, kv_type, &KvTypeLimits::name);
+  if (found != limits.kv_types.end()) return static_cast<int>(found - limits.kv_types.begin());
+  std::vector<std::string_view> names;
+  for (const KvTypeLimits& type : limits.kv_types) names.push_back(type.name);
+  return Fail(ErrorCode::kInvalidArgument, "kv_type is '{}', which this server does not offer; it has '{}'",
+              kv_type, fmt::join(names, "', '"));
+}
+
 Result<int64_t> OutputLimit(const Request& request, const RequestLimits& limits) {
   if (request.prompt.empty())
     return Fail(ErrorCode::kInvalidArgument, "the prompt is empty; give at least one token");
   for (Token token : request.prompt) QUIRE_TRY(CheckToken("the prompt", token, limits.vocab_size));
 
   const auto prompt = static_cast<int64_t>(request.prompt.size());
-  const int64_t limit = std::min(limits.context, limits.pool_context);
+  QUIRE_ASSIGN(const int layout, FindKvLayout(request.kv_type, limits));
+  const int64_t pool_context = limits.kv_types[layout].pool_context;
+  const int64_t limit = std::min(limits.context, pool_context);
   // Prompt log-probabilities alone need no room for output; everything else samples at least one token.
   const int64_t least = request.sampling.max_tokens == 0 ? 0 : 1;
   const int64_t room = limit - prompt;
@@ -104,12 +122,12 @@ Result<int64_t> OutputLimit(const Request& request, const RequestLimits& limits)
           : fmt::format("the prompt has {} tokens", prompt);
   const std::string advice =
       room >= least ? fmt::format("ask for at most {} tokens", room) : std::string("shorten the prompt");
-  if (limits.pool_context < limits.context) {
+  if (pool_context < limits.context) {
     return Fail(
         ErrorCode::kInvalidArgument,
         "{}, but the KV memory of {} holds only {} tokens of one sequence (the context is {}); {}, or "
         "start with more --kv-memory",
-        asked, FormatByteSize(limits.pool_bytes), limits.pool_context, limits.context, advice);
+        asked, FormatByteSize(limits.pool_bytes), pool_context, limits.context, advice);
   }
   return Fail(ErrorCode::kInvalidArgument, "{}, but the context is {} tokens; {}", asked, limits.context,
               advice);

@@ -3,6 +3,9 @@
 #define QUIRE_ENGINE_REQUEST_LIMITS_H_
 
 #include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
 
 #include "quire/base/result.h"
 #include "quire/engine/request.h"
@@ -10,10 +13,16 @@
 
 namespace quire {
 
+// Of requests that have KV pages of a type.
+struct KvTypeLimits {
+  std::string name;          // as requests ask for it
+  int64_t pool_context = 0;  // the most tokens of one sequence that the page pool holds
+};
+
 struct RequestLimits {
   int vocab_size = 0;
-  int64_t context = 0;       // longest prompt plus output
-  int64_t pool_context = 0;  // the most tokens of one sequence that the page pool holds
+  int64_t context = 0;                      // longest prompt plus output
+  std::vector<KvTypeLimits> kv_types = {};  // by layout of the cache
   uint64_t pool_bytes = 0;
   int max_samples = 1;  // largest n
   bool has_tokenizer = false;
@@ -22,14 +31,18 @@ struct RequestLimits {
 inline constexpr int kMaxLogprobs = 20;
 inline constexpr int kMaxSamples = 128;  // of one request
 
-// Sets pool_context, for prompts in chunks of `chunk_tokens` and at most the context, and pool_bytes.
+// Sets what the pool allows, for prompts in chunks of `chunk_tokens` and at most the context.
 void SizePool(RequestLimits& limits, const KvCache& cache, int64_t chunk_tokens);
 
 // Errors: kInvalidArgument, naming the parameter and its range.
 Status CheckSampling(const SamplingParams& params, const RequestLimits& limits);
 
+// The layout of the pages that a request has with this type; the first without. Errors: kInvalidArgument,
+// with the types there are.
+Result<int> FindKvLayout(std::string_view kv_type, const RequestLimits& limits);
+
 // The most tokens the request may generate. Errors: kInvalidArgument with the numbers when prompt and output
-// are too long for the context or the pool.
+// are too long for the context or the pool; those of FindKvLayout.
 Result<int64_t> OutputLimit(const Request& request, const RequestLimits& limits);
 
 }  // namespace quire

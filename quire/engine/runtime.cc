@@ -12,11 +12,12 @@
 #include <utility>
 
 #include "quire/base/byte_size.h"
+#include "quire/base/check.h"
 #include "quire/engine/memory_budget.h"
 #include "quire/engine/page_format.h"
 #include "quire/kernels/kernels.h"
-#include "quire/kernels/kv_codec.h"
 #include "quire/kv/page_cache.h"
+#include "quire/kv/page_codecs.h"
 #include "quire/kv/region_cache.h"
 #include "quire/model/transformer.h"
 #include "quire/tiers/compressed_tier.h"
@@ -28,13 +29,6 @@ namespace {
 
 // Tokens a step computes beyond which the engine thread would keep everybody else waiting for seconds.
 constexpr int64_t kMaxStepTokens = 1 << 16;
-
-Result<DType> KvType(const std::string& name, bool exact) {
-  if (name == "auto") return exact ? DType::kF32 : DType::kF16;
-  if (const auto type = FindKvType(name)) return *type;
-  return Fail(ErrorCode::kInvalidArgument, "'{}' is no type of KV pages; choose auto, {}", name,
-              fmt::join(KvTypeNames(), ", "));
-}
 
 Result<std::string> ReadWhole(const std::string& path, std::string_view what) {
   std::ifstream file(path, std::ios::binary);
@@ -83,6 +77,10 @@ Status CheckOptions(const RuntimeOptions& options) {
         "--kv-layout contiguous shares no pages and keeps none: it goes with neither --prefix-caching on, "
         "--kv-compressed nor --kv-disk");
   }
+  if (options.kv_layout == "contiguous" && !options.more_kv_types.empty()) {
+    return Fail(ErrorCode::kInvalidArgument,
+                "--kv-layout contiguous has pages of one type for all requests: it goes without --kv-also");
+  }
   if (options.threads < 0 || options.threads > 1024) {
     return Fail(ErrorCode::kInvalidArgument, "--threads is {}; it must be between 1 and 1024, or 0",
                 options.threads);
@@ -92,16 +90,17 @@ Status CheckOptions(const RuntimeOptions& options) {
 
 // Weights are packed by the pool while another thread reads the vocabulary.
 Status LoadModelAndTokenizer(Runtime& runtime, const RuntimeOptions& options) {
-  QUIRE_ASSIGN(const DType kv_type, KvType(options.kv_type, options.exact));
   auto tokenizer = std::async(std::launch::async, [&] { return Tokenizer::Load(*runtime.files); });
-  auto model = LoadTransformer(runtime.files,
-                               {.exact = options.exact,
-                                .kv_type = kv_type,
-                                .page_tokens = options.page_tokens,
-                                .max_step_tokens = options.engine.max_step_tokens,
-                                .context_length = options.engine.max_context,
-                                .progress = options.progress},
-                               BestKernels(), *runtime.pool);
+  auto model =
+      LoadTransformer(runtime.files,
+                      {.exact = options.exact,
+                       .kv_types = options.kv_types.value_or(options.exact ? DType::kF32 : DType::kF16),
+                       .more_kv_types = options.more_kv_types,
+                       .page_tokens = options.page_tokens,
+                       .max_step_tokens = options.engine.max_step_tokens,
+                       .context_length = options.engine.max_context,
+                       .progress = options.progress},
+                      BestKernels(), *runtime.pool);
   QUIRE_ASSIGN(runtime.tokenizer, tokenizer.get());
   if (!model) return std::unexpected(model.error());
   runtime.model = std::move(*model);
@@ -127,7 +126,8 @@ Result<std::unique_ptr<KvCache>> SizeKvCache(Runtime& runtime, const RuntimeOpti
       .least_bytes = layout.page_bytes() * layout.groups().size() * static_cast<uint64_t>(pages)};
   QUIRE_ASSIGN(const KvBudget budget, BudgetKvMemory(options.kv_memory, demand));
   runtime.kv_memory_reason = budget.reason;
-  return MakeKvCache(layout, options.kv_layout, budget.bytes, context, options.engine.max_sequences);
+  return MakeKvCache(runtime.model->kv_layouts(), options.kv_layout, budget.bytes, context,
+                     options.engine.max_sequences);
 }
 
 Result<std::string> ReadSecret(const std::string& path) {
@@ -171,38 +171,36 @@ Result<std::unique_ptr<PageTier>> OpenDiskTier(Runtime& runtime, const RuntimeOp
                           .log = options.disk.log});
 }
 
-Result<std::unique_ptr<PageTier>> MakeCompressedTier(const KvLayout& layout,
+Result<std::unique_ptr<PageTier>> MakeCompressedTier(std::span<const KvLayout> layouts,
                                                      const CompressedTierSettings& settings) {
   if (settings.size.empty()) return nullptr;
+  const size_t page_bytes = layouts.front().page_bytes();
   auto quota = ParseByteSize(settings.size, AvailableMemoryBytes());
   if (!quota) return Fail(ErrorCode::kInvalidArgument, "--kv-compressed: {}", quota.error().message);
-  if (*quota < layout.page_bytes()) {
+  if (*quota < page_bytes) {
     return Fail(ErrorCode::kInvalidArgument, "--kv-compressed: {} bytes hold not one page of {}", *quota,
-                layout.page_bytes());
+                page_bytes);
   }
   QUIRE_ASSIGN(const PageCodecRow* codec, FindPageCodec(settings.codec));
-  const LayerGroup& group = layout.groups()[0];  // all have the same shape
   return std::make_unique<CompressedTier>(
       CompressedTierOptions{.quota_bytes = static_cast<int64_t>(std::min<uint64_t>(*quota, INT64_MAX)),
-                            .page_bytes = layout.page_bytes()},
-      codec->make({.type = layout.type(),
-                   .page_tokens = layout.page_tokens(),
-                   .head_dim = layout.head_dim(),
-                   .heads = std::ssize(group.layers) * group.heads}));
+                            .page_bytes = page_bytes},
+      PageCodecsOf(layouts, *codec));
 }
 
 }  // namespace
 
-Result<std::unique_ptr<KvCache>> MakeKvCache(const KvLayout& layout, const std::string& kv_layout,
+Result<std::unique_ptr<KvCache>> MakeKvCache(std::span<const KvLayout> layouts, const std::string& kv_layout,
                                              size_t kv_bytes, int64_t context, int64_t sequences) {
   const uint64_t most_bytes = TotalMemoryBytes();
   if (kv_layout == "contiguous") {
+    QUIRE_CHECK(layouts.size() == 1);
     return RegionCache::Create(
-        layout,
+        layouts.front(),
         {.kv_bytes = kv_bytes, .most_bytes = most_bytes, .longest_tokens = context, .sequences = sequences});
   }
-  QUIRE_ASSIGN(PagePool pool, PagePool::Create(kv_bytes, layout.page_bytes(), most_bytes));
-  return std::make_unique<PageCache>(layout, std::move(pool));
+  QUIRE_ASSIGN(PagePool pool, PagePool::Create(kv_bytes, layouts.front().page_bytes(), most_bytes));
+  return std::make_unique<PageCache>(std::vector(layouts.begin(), layouts.end()), std::move(pool));
 }
 
 Result<std::unique_ptr<Runtime>> LoadRuntime(const std::string& model_path, const RuntimeOptions& options) {
@@ -215,7 +213,7 @@ Result<std::unique_ptr<Runtime>> LoadRuntime(const std::string& model_path, cons
   QUIRE_ASSIGN(std::unique_ptr<KvCache> cache, SizeKvCache(*runtime, options));
   QUIRE_ASSIGN(std::unique_ptr<PageTier> disk, OpenDiskTier(*runtime, options));
   QUIRE_ASSIGN(std::unique_ptr<PageTier> compressed,
-               MakeCompressedTier(runtime->model->kv_layout(), options.compressed));
+               MakeCompressedTier(runtime->model->kv_layouts(), options.compressed));
   QUIRE_ASSIGN(runtime->engine, Engine::Create(*runtime->model, runtime->tokenizer.get(), std::move(cache),
                                                *runtime->pool, options.engine, Clock::System(),
                                                Stacked(std::move(compressed), std::move(disk))));

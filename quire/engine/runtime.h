@@ -5,14 +5,18 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
+#include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "quire/base/result.h"
 #include "quire/base/thread_pool.h"
 #include "quire/engine/engine.h"
 #include "quire/engine/memory_budget.h"
 #include "quire/files/model_files.h"
+#include "quire/kv/layer_types.h"
 #include "quire/model/language_model.h"
 #include "quire/text/chat_template.h"
 #include "quire/text/tokenizer.h"
@@ -36,9 +40,10 @@ struct CompressedTierSettings {
 };
 
 struct RuntimeOptions {
-  std::string kv_memory;            // "4GiB", "50%" of what is free; empty: derived, see kv_memory_reason
-  std::string kv_type = "auto";     // one of KvTypes(); auto: f16, and f32 with exact
-  std::string kv_layout = "paged";  // or "contiguous": every sequence in one piece, nothing shared
+  std::string kv_memory;  // "4GiB", "50%" of what is free; empty: derived, see kv_memory_reason
+  std::optional<LayerTypes> kv_types = {};     // absent: f16, and f32 with exact
+  std::vector<LayerTypes> more_kv_types = {};  // that requests may ask for instead
+  std::string kv_layout = "paged";             // or "contiguous": every sequence in one piece, nothing shared
   int page_tokens = 16;
   bool exact = false;
   int threads = 0;                 // 0: UsableProcessors()
@@ -64,8 +69,9 @@ struct Runtime {
 };
 
 // KV memory of `kv_bytes` that can grow to all of the machine, laid out as `kv_layout` says, for sequences of
-// at most `context` tokens. Errors: those of PagePool and RegionCache.
-Result<std::unique_ptr<KvCache>> MakeKvCache(const KvLayout& layout, const std::string& kv_layout,
+// at most `context` tokens. REQUIRES: a contiguous one is of one layout. Errors: those of PagePool and
+// RegionCache.
+Result<std::unique_ptr<KvCache>> MakeKvCache(std::span<const KvLayout> layouts, const std::string& kv_layout,
                                              size_t kv_bytes, int64_t context, int64_t sequences);
 
 Result<std::unique_ptr<Runtime>> LoadRuntime(const std::string& model_path, const RuntimeOptions& options);

@@ -125,20 +125,18 @@ int64_t Scheduler::FreePlaces() const {
 // fork.
 int64_t Scheduler::PagesDue(const Sequence& sequence, const SequenceFacts& facts) const {
   const int64_t room = std::min(admission_->RoomFor(facts, limits_.context), limits_.context);
-  const int64_t whole =
-      cache_->PagesFor(std::max(std::ssize(sequence.tokens) + 1, room), limits_.step_tokens);
-  return std::max<int64_t>(0, whole - sequence.pages.pages_held) +
-         sequence.forks_due * std::ssize(cache_->layout().groups());
+  const int64_t whole = cache_->PagesFor(std::max(std::ssize(sequence.tokens) + 1, room), limits_.step_tokens,
+                                         sequence.pages.layout);
+  return std::max<int64_t>(0, whole - sequence.pages.pages_held) + sequence.forks_due * GroupsOf(sequence);
 }
 
 // A sequence comes in when the pages that the admission policy wants for it are available beside what it
 // wants for the running ones and a page more for each to grow into: less would have it preempted at once.
 // What is held back for sessions in tool calls is not, as long as anybody runs.
 void Scheduler::Admit(const StepOrder& order) {
-  const int64_t page_to_grow = std::ssize(cache_->layout().groups());
   int64_t places = FreePlaces();
   int64_t promised = 0;
-  for (const auto& sequence : running_) promised += FactsOf(*sequence).pages_to_admit + page_to_grow;
+  for (const auto& sequence : running_) promised += FactsOf(*sequence).pages_to_admit + GroupsOf(*sequence);
 
   for (int i : order.waiting) {
     Sequence& next = *waiting_[i];
@@ -153,7 +151,7 @@ void Scheduler::Admit(const StepOrder& order) {
     }
     if (Restore(next)) continue;
     places -= next.places();
-    promised += due + page_to_grow;
+    promised += due + GroupsOf(next);
     running_.push_back(std::move(waiting_[i]));
   }
   std::erase(waiting_, nullptr);
@@ -184,7 +182,7 @@ bool Scheduler::Restore(Sequence& sequence) {
   const auto choose = [&](std::span<const PageBelow> pages, std::span<const TierFacts> tiers) {
     return PagesToRestore({.position = sequence.computed,
                            .tokens = std::ssize(sequence.tokens),
-                           .page_tokens = cache_->layout().page_tokens(),
+                           .page_tokens = cache_->LayoutOf(sequence.pages).page_tokens(),
                            .pages = pages,
                            .tiers = tiers,
                            .step_tokens = limits_.step_tokens,
@@ -238,13 +236,14 @@ int64_t Scheduler::ChunkOf(const Sequence& prompt, int64_t most) const {
 bool Scheduler::WaitsForAnother(const Sequence& sequence, int64_t tokens) const {
   if (!MayMatch(sequence)) return false;
   for (const auto& other : running_) {
-    if (other->scheduled == 0 || other->pages.prefix != sequence.pages.prefix ||
+    if (other->scheduled == 0 || other->pages.layout != sequence.pages.layout ||
+        other->pages.prefix != sequence.pages.prefix ||
         other->owner->request.cache_salt != sequence.owner->request.cache_salt) {
       continue;
     }
     const auto coming = std::span(other->tokens).first(other->computed + other->scheduled);
     const int64_t agreement = std::ranges::mismatch(coming, sequence.tokens).in1 - coming.begin();
-    const int64_t page_tokens = cache_->layout().page_tokens();
+    const int64_t page_tokens = cache_->LayoutOf(sequence.pages).page_tokens();
     const int64_t shared = agreement / page_tokens * page_tokens - sequence.computed;
     if (shared > 0 && 2 * shared >= tokens) return true;
   }

@@ -28,6 +28,7 @@ struct PinAsked {
   std::string name;
   std::string owner;
   std::string salt;
+  std::string kv_type;  // as Request has it
   std::vector<Token> tokens;
   double ttl_s = 0;
 };
@@ -68,12 +69,12 @@ class Scheduler {
   // Releases the pages and forgets the sequence; those of a session that is expected back are pinned.
   void Remove(Sequence& sequence);
 
-  // Pins what is cached of the tokens, in place of the pin of that name. Returns the tokens that are pinned.
-  // Errors: kResourceExhausted, where the owner would have more than its share.
-  Result<int64_t> Pin(const PinAsked& asked);
+  // Pins what is cached of the tokens in pages of the layout, in place of the pin of that name. Returns the
+  // tokens that are pinned. Errors: kResourceExhausted, where the owner would have more than its share.
+  Result<int64_t> Pin(const PinAsked& asked, int layout);
   // Has the tier keep what was computed of the tokens; nothing without a tier.
-  void Keep(std::string_view salt, std::span<const Token> tokens) {
-    if (archive_) archive_->Keep(salt, tokens);
+  void Keep(std::string_view salt, int layout, std::span<const Token> tokens) {
+    if (archive_) archive_->Keep(salt, layout, tokens);
   }
   bool Unpin(const std::string& name) { return cache_->Unpin(name); }
 
@@ -115,6 +116,9 @@ class Scheduler {
   SequenceFacts FactsOf(const Sequence& sequence) const;
   int64_t PagesDue(const Sequence& sequence, const SequenceFacts& facts) const;
   int64_t FreePlaces() const;
+  int64_t GroupsOf(const Sequence& sequence) const {
+    return std::ssize(cache_->LayoutOf(sequence.pages).groups());
+  }
 
   std::unique_ptr<KvCache> cache_;
   std::optional<PageArchive> archive_;

@@ -8,7 +8,8 @@ Result<int64_t> Scheduler::PinTable(const std::string& name, const PageTable& ta
                                     PinFacts facts) {
   const int64_t most = static_cast<int64_t>(limits_.pin_share * static_cast<double>(cache_->pages()));
   const int64_t others = cache_->pins().PagesOf(facts.owner, name);
-  const int64_t pages = tokens / cache_->layout().page_tokens() * std::ssize(cache_->layout().groups());
+  const KvLayout& layout = cache_->LayoutOf(table);
+  const int64_t pages = tokens / layout.page_tokens() * std::ssize(layout.groups());
   if (others + pages > most) {
     return Fail(ErrorCode::kResourceExhausted,
                 "{} pages are pinned, and {} more would exceed the {} that an owner may pin; unpin something",
@@ -19,12 +20,12 @@ Result<int64_t> Scheduler::PinTable(const std::string& name, const PageTable& ta
   return cache_->Pin(name, table, tokens, std::move(facts));
 }
 
-Result<int64_t> Scheduler::Pin(const PinAsked& asked) {
+Result<int64_t> Scheduler::Pin(const PinAsked& asked, int layout) {
   if (!limits_.prefix_caching) {
     return Fail(ErrorCode::kUnsupported,
                 "nothing can be pinned without prefix caching; start with --prefix-caching on");
   }
-  PageTable table;
+  PageTable table{.layout = layout};
   cache_->Match(table, asked.salt, asked.tokens);
   const auto pinned =
       PinTable(asked.name, table, table.tokens, {.owner = asked.owner, .expiry_s = now_s_ + asked.ttl_s});

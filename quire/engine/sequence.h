@@ -25,6 +25,7 @@ struct LiveRequest {
   TimePoint arrival;
   double session_s = 0;  // when its session began, on the clock of arrival
   uint64_t seed = 0;
+  int kv_layout = 0;  // of its pages
   int64_t max_output_tokens = 0;
   std::vector<Token> stop_tokens;  // the model's, unless ignored, and the request's own
   int samples_left = 0;            // that have not finished

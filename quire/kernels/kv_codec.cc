@@ -47,6 +47,13 @@ std::optional<DType> FindKvType(std::string_view name) {
   return std::nullopt;
 }
 
+std::string_view KvTypeName(DType type) {
+  for (const KvTypeRow& row : kTypes) {
+    if (row.type == type) return row.name;
+  }
+  QUIRE_CHECK(false);
+}
+
 bool IsKvType(DType type) {
   for (const KvTypeRow& row : kTypes) {
     if (row.type == type) return true;

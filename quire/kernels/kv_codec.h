@@ -41,6 +41,8 @@ struct KvTypeRow {
 std::span<const KvTypeRow> KvTypes();
 std::vector<std::string> KvTypeNames();
 std::optional<DType> FindKvType(std::string_view name);
+// REQUIRES: IsKvType(type).
+std::string_view KvTypeName(DType type);
 bool IsKvType(DType type);
 
 // Bytes of the K tile, and of the V tile, of one page. REQUIRES: IsKvType(type).

@@ -54,6 +54,12 @@ struct KvUsage {
   double commit_s = 0;  // seconds that were spent on taking and giving back main memory, where it is counted
 };
 
+// In bytes.
+struct LayoutUsage {
+  int64_t cached = 0;
+  int64_t used = 0;
+};
+
 struct IndexUsage {
   int64_t nodes = 0;
   int64_t bytes = 0;  // of main memory, about
@@ -65,7 +71,10 @@ class KvCache {
  public:
   virtual ~KvCache() = default;
 
-  virtual const KvLayout& layout() const = 0;
+  // Of pages that lie side by side and have equal bytes; what a table's have is its own choice.
+  virtual std::span<const KvLayout> layouts() const = 0;
+  const KvLayout& LayoutOf(const PageTable& table) const { return layouts()[table.layout]; }
+  const KvLayout& layout() const { return layouts().front(); }
   virtual const PageArena& arena() const = 0;
   // The size, in pages, and those that Reserve can take: free ones, and cached ones that nobody uses.
   virtual int64_t pages() const = 0;
@@ -119,11 +128,13 @@ class KvCache {
   virtual void Release(PageTable& table, std::string_view salt, std::span<const Token> tokens) = 0;
 
   // Pages a fresh sequence of `tokens` tokens needs at its largest moment, when prompts are computed in
-  // chunks of at most `chunk_tokens`.
-  virtual int64_t PagesFor(int64_t tokens, int64_t chunk_tokens) const = 0;
+  // chunks of at most `chunk_tokens` and its pages have the layout.
+  virtual int64_t PagesFor(int64_t tokens, int64_t chunk_tokens, int layout = 0) const = 0;
 
   // Over all live tables.
   virtual KvUsage Usage() const = 0;
+  // What of used and cached pages has the layout.
+  virtual LayoutUsage UsageOf(int layout) const = 0;
   virtual IndexUsage index_usage() const { return {}; }
 
  protected:

@@ -1,70 +1,136 @@
 #include "quire/kv/kv_layout.h"
 
 #include <algorithm>
+#include <functional>
 #include <map>
-#include <numeric>
+#include <utility>
 
 #include "quire/base/check.h"
 #include "quire/kernels/kernels.h"
 #include "quire/kernels/kv_codec.h"
+#include "quire/kv/layer_types.h"
 
 namespace quire {
 
 Status CheckPageTokens(int page_tokens) {
-  if (page_tokens > 0 && page_tokens % kPageLane == 0 && page_tokens <= 1024) return {};
-  return Fail(ErrorCode::kInvalidArgument, "--page-tokens is {}; it must be a multiple of {} up to 1024",
-              page_tokens, kPageLane);
+  if (page_tokens > 0 && page_tokens % kPageLane == 0 && page_tokens <= kMostPageTokens) return {};
+  return Fail(ErrorCode::kInvalidArgument, "--page-tokens is {}; it must be a multiple of {} up to {}",
+              page_tokens, kPageLane, kMostPageTokens);
 }
 
-KvLayout::KvLayout(const std::vector<LayerKv>& layers, int kv_heads, int head_dim, DType type,
-                   int page_tokens)
-    : places_(layers.size()),
-      kv_heads_(kv_heads),
-      head_dim_(head_dim),
-      type_(type),
-      page_tokens_(page_tokens) {
+KvLayout::KvLayout(const std::vector<LayerKv>& layers, int kv_heads, int head_dim, int page_tokens)
+    : kv_heads_(kv_heads), head_dim_(head_dim), page_tokens_(page_tokens) {
   QUIRE_CHECK(!layers.empty() && kv_heads > 0 && head_dim > 0);
   QUIRE_CHECK(page_tokens > 0 && page_tokens % kPageLane == 0);
-  QUIRE_CHECK(IsKvType(type));
+  for (const LayerKv& layer : layers) {
+    places_.push_back({.type = layer.type, .tile_bytes = KvTileBytes(layer.type, page_tokens, head_dim)});
+  }
 
-  std::map<int64_t, std::vector<int>> by_window;
-  for (size_t i = 0; i < layers.size(); ++i) by_window[layers[i].window].push_back(static_cast<int>(i));
-  size_t group_layers = 0;
-  for (const auto& [window, members] : by_window) group_layers = std::gcd(group_layers, members.size());
+  name_ = LayerTypes::From(types()).Name();
 
-  for (const auto& [window, members] : by_window) {
-    for (size_t first = 0; first < members.size(); first += group_layers) {
-      LayerGroup group{.layers = {}, .first_head = 0, .heads = kv_heads, .window = window};
-      for (size_t i = 0; i < group_layers; ++i) {
-        places_[members[first + i]] = {static_cast<int>(groups_.size()), static_cast<int>(i)};
-        group.layers.push_back(members[first + i]);
-      }
-      groups_.push_back(std::move(group));
+  const std::vector<Kin> kins = KinsOf(layers);
+  size_t least = SIZE_MAX;
+  for (const size_t bytes : RunBytes(kins)) {
+    std::vector<LayerGroup> groups = Pack(kins, bytes);
+    if (groups.empty()) continue;
+    const size_t page_bytes = GroupBytes(
+        *std::ranges::max_element(groups, {}, [this](const LayerGroup& group) { return GroupBytes(group); }));
+    const size_t all = page_bytes * groups.size();
+    if (all > least || (all == least && groups.size() >= groups_.size())) continue;
+    least = all;
+    page_bytes_ = page_bytes;
+    groups_ = std::move(groups);
+  }
+
+  for (size_t g = 0; g < groups_.size(); ++g) {
+    size_t offset = 0;
+    for (const int layer : groups_[g].layers) {
+      places_[layer].group = static_cast<int>(g);
+      places_[layer].offset = std::exchange(offset, offset + LayerBytes(layer));
     }
   }
-  tile_bytes_ = KvTileBytes(type, page_tokens, head_dim);
-  page_bytes_ = 2 * tile_bytes_ * kv_heads * group_layers;
 }
 
-TilePlace KvLayout::KTile(int layer, int kv_head) const {
-  const Place& place = places_[layer];
-  const LayerGroup& group = groups_[place.group];
-  const size_t before = static_cast<size_t>(place.index) * group.heads + (kv_head - group.first_head);
-  return {.offset = 2 * tile_bytes_ * before, .bytes = tile_bytes_};
+KvLayout KvLayout::Over(size_t page_bytes, const std::vector<LayerKv>& layers, int kv_heads, int head_dim) {
+  const size_t lane_bytes = KvLayout(layers, kv_heads, head_dim, kPageLane).page_bytes();
+  QUIRE_CHECK(lane_bytes <= page_bytes);
+  const auto lanes = std::min<size_t>(page_bytes / lane_bytes, kMostPageTokens / kPageLane);
+  KvLayout layout(layers, kv_heads, head_dim, static_cast<int>(lanes) * kPageLane);
+  layout.page_bytes_ = page_bytes;
+  return layout;
 }
 
-TilePlace KvLayout::VTile(int layer, int kv_head) const {
-  const TilePlace k = KTile(layer, kv_head);
-  return {.offset = k.offset + k.bytes, .bytes = k.bytes};
+std::vector<KvLayout::Kin> KvLayout::KinsOf(const std::vector<LayerKv>& layers) const {
+  std::map<int64_t, std::vector<int>> by_window;
+  for (size_t i = 0; i < layers.size(); ++i) by_window[layers[i].window].push_back(static_cast<int>(i));
+  std::vector<Kin> kins;
+  for (auto& [window, members] : by_window) {
+    std::ranges::stable_sort(members, std::greater(), [this](int layer) { return LayerBytes(layer); });
+    kins.push_back({window, std::move(members)});
+  }
+  return kins;
 }
 
-std::vector<TilePlace> KvLayout::Tiles() const {
-  std::vector<TilePlace> tiles;
-  for (const int layer : groups_.front().layers) {
-    for (int head = 0; head < kv_heads_; ++head) {
-      tiles.push_back(KTile(layer, head));
-      tiles.push_back(VTile(layer, head));
+// What layers that follow each other in a kin take together: the sizes that a page may be tried with.
+std::set<size_t> KvLayout::RunBytes(const std::vector<Kin>& kins) const {
+  std::set<size_t> sizes;
+  for (const Kin& kin : kins) {
+    for (size_t first = 0; first < kin.layers.size(); ++first) {
+      size_t bytes = 0;
+      for (size_t i = first; i < kin.layers.size(); ++i) sizes.insert(bytes += LayerBytes(kin.layers[i]));
     }
+  }
+  return sizes;
+}
+
+// Every layer goes into the first group of its kin that has room for it (first fit, the largest first).
+// Nothing where one has room in none.
+std::vector<LayerGroup> KvLayout::Pack(const std::vector<Kin>& kins, size_t most_bytes) const {
+  std::vector<LayerGroup> groups;
+  for (const Kin& kin : kins) {
+    const size_t begin = groups.size();
+    for (const int layer : kin.layers) {
+      if (LayerBytes(layer) > most_bytes) return {};
+      const auto room = std::find_if(
+          groups.begin() + static_cast<int64_t>(begin), groups.end(),
+          [&](const LayerGroup& group) { return GroupBytes(group) + LayerBytes(layer) <= most_bytes; });
+      if (room != groups.end()) {
+        room->layers.push_back(layer);
+      } else {
+        groups.push_back({.layers = {layer}, .first_head = 0, .heads = kv_heads_, .window = kin.window});
+      }
+    }
+  }
+  return groups;
+}
+
+size_t KvLayout::GroupBytes(const LayerGroup& group) const {
+  size_t bytes = 0;
+  for (const int layer : group.layers) bytes += LayerBytes(layer);
+  return bytes;
+}
+
+std::vector<DType> KvLayout::types() const {
+  std::vector<DType> types;
+  for (const Place& place : places_) types.push_back(place.type);
+  return types;
+}
+
+std::vector<HeadTiles> KvLayout::Heads(size_t group) const {
+  std::vector<HeadTiles> heads;
+  for (const int layer : groups_[group].layers) {
+    for (int head = 0; head < kv_heads_; ++head) {
+      heads.push_back({type(layer), KTile(layer, head), VTile(layer, head)});
+    }
+  }
+  return heads;
+}
+
+std::vector<TilePlace> KvLayout::Tiles(size_t group) const {
+  std::vector<TilePlace> tiles;
+  for (const HeadTiles& head : Heads(group)) {
+    tiles.push_back(head.k);
+    tiles.push_back(head.v);
   }
   return tiles;
 }

@@ -54,7 +54,7 @@ bool PageArchive::StartWrite(PageId page) {
   const PrefixIndex& index = cache_.index();
   if (!index.Holds(page)) return true;
   PrefixNode& node = index.NodeOf(page);
-  if (std::ssize(node.tokens) < cache_.layout().page_tokens()) return true;
+  if (node.tokens.size() < index.page_tokens(node)) return true;
   return StartWrite(page, KeyOfGroup(index.KeyOf(node), index.GroupOf(page)), Moment::kPublished);
 }
 
@@ -68,9 +68,9 @@ bool PageArchive::StartWrite(PageId page, const PageKey& key, Moment moment) {
   if (!tier_->Wants(key, moment) || BeingWritten(key)) return true;
   Move* const move = NextMove();
   if (move == nullptr) return false;
-  const size_t bytes = cache_.layout().page_bytes();
+  const size_t bytes = cache_.pool().page_bytes();
   std::memcpy(move->page.data(), cache_.pool().data(page), bytes);
-  if (!tier_->StartWrite(key, moment, {move->page.data(), bytes}, free_moves_.back())) {
+  if (!tier_->StartWrite(key, moment, {move->page.data(), bytes}, cache_.FormOf(page), free_moves_.back())) {
     pages_lost_ += Refused();
     return Refused();
   }
@@ -89,18 +89,18 @@ PageArchive::Move* PageArchive::NextMove() {
   if (free_moves_.empty()) return nullptr;
   Move& move = moves_[free_moves_.back()];
   if (move.page.bytes() == 0) {
-    auto buffer = AlignedBuffer::Allocate(cache_.layout().page_bytes());
+    auto buffer = AlignedBuffer::Allocate(cache_.pool().page_bytes());
     if (!buffer) return nullptr;
     move.page = std::move(*buffer);
   }
   return &move;
 }
 
-void PageArchive::Keep(std::string_view salt, std::span<const Token> tokens) {
-  const int64_t page_tokens = cache_.layout().page_tokens();
-  PageTable table;
+void PageArchive::Keep(std::string_view salt, int layout, std::span<const Token> tokens) {
+  const int64_t page_tokens = cache_.layouts()[layout].page_tokens();
+  PageTable table{.layout = layout};
   cache_.Match(table, salt, tokens);
-  PageKey key = RootKey(salt);
+  PageKey key = cache_.index().KeyOfRoot(salt, layout);
   for (int64_t i = 0; (i + 1) * page_tokens <= std::ssize(tokens); ++i) {
     key = ChildKey(key, tokens.subspan(i * page_tokens, page_tokens));
     for (size_t g = 0; g < table.groups.size(); ++g) {
@@ -117,7 +117,7 @@ void PageArchive::Keep(std::string_view salt, std::span<const Token> tokens) {
 bool PageArchive::Restore(uint64_t id, std::string_view salt, std::span<const Token> tokens,
                           const PageTable& matched, const Choose& choose) {
   QUIRE_CHECK(!Restoring(id));
-  const int64_t page_tokens = cache_.layout().page_tokens(), first = matched.tokens / page_tokens;
+  const int64_t page_tokens = cache_.LayoutOf(matched).page_tokens(), first = matched.tokens / page_tokens;
   const Below below = FindBelow(salt, tokens, matched);
   if (below.keys.empty()) return false;
   const auto chosen = static_cast<int64_t>(choose(below.pages, FactsOfTiers()));
@@ -151,12 +151,13 @@ bool PageArchive::Restore(uint64_t id, std::string_view salt, std::span<const To
 // What follows `matched`, page by page, up to where the tier has all that a query sees.
 PageArchive::Below PageArchive::FindBelow(std::string_view salt, std::span<const Token> tokens,
                                           const PageTable& matched) const {
-  const KvLayout& layout = cache_.layout();
+  const KvLayout& layout = cache_.LayoutOf(matched);
   const int64_t page_tokens = layout.page_tokens(), first = matched.tokens / page_tokens;
   UnbrokenPages unbroken(layout, matched, first);
   Below below;
   size_t usable = 0;
-  PageKey key = matched.prefix != nullptr ? cache_.index().KeyOf(*matched.prefix) : RootKey(salt);
+  PageKey key = matched.prefix != nullptr ? cache_.index().KeyOf(*matched.prefix)
+                                          : cache_.index().KeyOfRoot(salt, matched.layout);
   for (int64_t i = first; (i + 1) * page_tokens <= std::ssize(tokens); ++i) {
     key = ChildKey(key, tokens.subspan(i * page_tokens, page_tokens));
     PageBelow page;
@@ -186,7 +187,7 @@ std::vector<TierFacts> PageArchive::FactsOfTiers() const {
   for (const TierUsage& usage : TierUsages()) tiers.push_back({.read_time = usage.read_time});
   for (const auto& [id, restoration] : restores_) {
     for (const Piece& piece : std::span(restoration.pieces).subspan(restoration.ended)) {
-      tiers[piece.tier].bytes_before += static_cast<int64_t>(cache_.layout().page_bytes());
+      tiers[piece.tier].bytes_before += static_cast<int64_t>(cache_.pool().page_bytes());
     }
   }
   return tiers;
@@ -200,7 +201,7 @@ std::vector<TierUsage> PageArchive::TierUsages() const {
 
 // Page by page, so that a window never holds more than it needs.
 bool PageArchive::Grow(PageTable& pages, int64_t end) {
-  const int64_t page_tokens = cache_.layout().page_tokens();
+  const int64_t page_tokens = cache_.LayoutOf(pages).page_tokens();
   while (pages.tokens < end) {
     const int64_t to_next = page_tokens - pages.tokens % page_tokens;
     if (cache_.Reserve(pages, to_next) != Verdict::kGranted) return false;
@@ -224,7 +225,7 @@ bool PageArchive::StartRead(uint64_t id, Restoration& restoration) {
   if (piece.index >= restoration.good_pages || !tier_->Contains(piece.key)) return give_up();
   Move* const move = NextMove();
   if (move == nullptr) return Refused() && give_up();
-  const std::span<std::byte> page(move->page.data(), cache_.layout().page_bytes());
+  const std::span<std::byte> page(move->page.data(), cache_.pool().page_bytes());
   if (!tier_->StartRead(piece.key, page, free_moves_.back())) return Refused() && give_up();
   move->writes = false;
   move->piece = piece;
@@ -242,7 +243,7 @@ void PageArchive::Arrive(Move& move, bool ok) {
   ++restoration.ended;
   if (ok) {
     const PageId page = restoration.pages.groups[move.piece.group][move.piece.index];
-    std::memcpy(cache_.pool().data(page), move.page.data(), cache_.layout().page_bytes());
+    std::memcpy(cache_.pool().data(page), move.page.data(), cache_.pool().page_bytes());
   } else {
     restoration.good_pages = std::min(restoration.good_pages, move.piece.index);
   }
@@ -250,7 +251,7 @@ void PageArchive::Arrive(Move& move, bool ok) {
 
 void PageArchive::Finish(Restores::iterator which) {
   Restoration& restoration = which->second;
-  const int64_t tokens = restoration.good_pages * cache_.layout().page_tokens();
+  const int64_t tokens = restoration.good_pages * cache_.LayoutOf(restoration.pages).page_tokens();
   cache_.Release(restoration.pages, restoration.salt, std::span(restoration.tokens).first(tokens));
   restores_.erase(which);
 }
@@ -265,7 +266,7 @@ void PageArchive::Abandon(uint64_t id) {
 int64_t PageArchive::restoring_bytes() const {
   int64_t pages = 0;
   for (const auto& [id, restoration] : restores_) pages += restoration.pages.pages_held;
-  return pages * static_cast<int64_t>(cache_.layout().page_bytes());
+  return pages * static_cast<int64_t>(cache_.pool().page_bytes());
 }
 
 int64_t PageArchive::move_bytes() const {

@@ -49,7 +49,7 @@ class PageArchive {
   bool Restore(uint64_t id, std::string_view salt, std::span<const Token> tokens, const PageTable& matched,
                const Choose& choose);
   // What the tier has of the tokens counts as used just now; what it lacks and the cache has is written.
-  void Keep(std::string_view salt, std::span<const Token> tokens);
+  void Keep(std::string_view salt, int layout, std::span<const Token> tokens);
   bool Restoring(uint64_t id) const { return restores_.contains(id); }
   bool restoring() const { return !restores_.empty(); }
   // Ends a restore early; what has arrived of it is lost.

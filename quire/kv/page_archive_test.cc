@@ -16,17 +16,19 @@ namespace {
 struct Process {
   Process(MapTierState& disk, int64_t pages, std::vector<int64_t> windows = {0})
       : cache(MakeCache(windows, pages)), archive(cache, std::make_unique<MapTier>(disk), 4) {}
+  Process(MapTierState& disk, PageCache (*make)())
+      : cache(make()), archive(cache, std::make_unique<MapTier>(disk), 4) {}
 
   // Computes `tokens` in chunks, each page filled with bytes that follow from what it is about.
   void Compute(const std::vector<Token>& tokens, std::string_view salt = "") {
-    PageTable table;
+    PageTable table{.layout = layout};
     cache.Match(table, salt, tokens);
     while (table.tokens < std::ssize(tokens)) {
-      const int64_t first = table.tokens / kPageTokens;
+      const int64_t first = table.tokens / page_tokens();
       cache.TrimWindows(table, table.tokens);
-      const int64_t end = std::min<int64_t>((first + 2) * kPageTokens, std::ssize(tokens));
+      const int64_t end = std::min<int64_t>((first + 2) * page_tokens(), std::ssize(tokens));
       ASSERT_EQ(cache.Reserve(table, end - table.tokens), Verdict::kGranted);
-      for (int64_t i = first; i * kPageTokens < end; ++i) {
+      for (int64_t i = first; i * page_tokens() < end; ++i) {
         for (size_t g = 0; g < table.groups.size(); ++g) Fill(table.groups[g][i], Mark(tokens, i, g));
       }
       cache.Publish(table, salt, std::span(tokens).first(end));
@@ -39,7 +41,7 @@ struct Process {
     for (int i = 0; i < 100; ++i) archive.Advance();
   }
   bool Begin(uint64_t id, const std::vector<Token>& tokens, std::string_view salt = "") {
-    PageTable matched;
+    PageTable matched{.layout = layout};
     cache.Match(matched, salt, tokens);
     const auto all = [](auto pages, auto) { return pages.size(); };
     const bool begun = archive.Restore(id, salt, tokens, matched, all);
@@ -54,10 +56,10 @@ struct Process {
   }
   // The tokens that match, all of whose visible pages hold what was computed.
   int64_t Hit(const std::vector<Token>& tokens, std::string_view salt = "") {
-    PageTable table;
+    PageTable table{.layout = layout};
     const int64_t hit = cache.Match(table, salt, tokens);
     for (size_t g = 0; g < table.groups.size(); ++g) {
-      for (int64_t i = cache.layout().FirstVisiblePage(g, hit); i < std::ssize(table.groups[g]); ++i) {
+      for (int64_t i = cache.LayoutOf(table).FirstVisiblePage(g, hit); i < std::ssize(table.groups[g]); ++i) {
         EXPECT_EQ(*reinterpret_cast<const uint32_t*>(cache.pool().data(table.groups[g][i])),
                   Mark(tokens, i, g));
       }
@@ -65,9 +67,9 @@ struct Process {
     cache.Release(table);
     return hit;
   }
-  static uint32_t Mark(const std::vector<Token>& tokens, int64_t index, size_t group) {
-    const int64_t end = std::min<int64_t>((index + 1) * kPageTokens, std::ssize(tokens));
-    auto mark = static_cast<uint32_t>(group);
+  uint32_t Mark(const std::vector<Token>& tokens, int64_t index, size_t group) const {
+    const int64_t end = std::min<int64_t>((index + 1) * page_tokens(), std::ssize(tokens));
+    auto mark = static_cast<uint32_t>(group) + 100 * static_cast<uint32_t>(layout);
     for (int64_t i = 0; i < end; ++i) mark = mark * 31 + static_cast<uint32_t>(tokens[i]);
     return mark;
   }
@@ -76,8 +78,11 @@ struct Process {
     std::fill(words, words + cache.layout().page_bytes() / sizeof(mark), mark);
   }
 
+  int64_t page_tokens() const { return cache.layouts()[layout].page_tokens(); }
+
   PageCache cache;
   PageArchive archive;
+  int layout = 0;  // of the pages that it computes and looks for
 };
 
 TEST(PageArchive, WhatIsPublishedIsWrittenOnce) {
@@ -98,8 +103,8 @@ TEST(PageArchive, KeepsWhatTheTierLost) {
   process.Compute(Text(70), "s");
   EXPECT_EQ(disk.pages.size(), 4u);
   disk.pages.erase(disk.pages.begin());
-  process.archive.Keep("s", Text(70));
-  process.archive.Keep("", Text(70));  // nothing is cached of it
+  process.archive.Keep("s", 0, Text(70));
+  process.archive.Keep("", 0, Text(70));  // nothing is cached of it
   process.Settle();
   EXPECT_EQ(disk.pages.size(), 4u);
   EXPECT_EQ(disk.writes, 5);
@@ -214,6 +219,26 @@ TEST(PageArchive, AnAbandonedRestoreLeavesNothing) {
   disk.holds_moves = false;
   second.Settle();
   EXPECT_EQ(second.Hit(Text(160)), 160);
+}
+
+// One disk for pages of both layouts of a pool, the same texts in each.
+TEST(PageArchiveOfTwoLayouts, BringsBackEachOfItsOwn) {
+  MapTierState disk;
+  const auto mixed = [] { return MakeMixedCache({0, 64}, 80); };
+  Process first(disk, mixed);
+  for (first.layout = 0; first.layout < 2; ++first.layout) first.Compute(Text(160));
+  EXPECT_EQ(disk.pages.size(), 2u * 10 + 2u * 5);
+  Process second(disk, mixed);
+  second.layout = 1;
+  EXPECT_TRUE(second.Restore(Text(160)));
+  EXPECT_EQ(second.Hit(Text(160)), 160);
+  second.layout = 0;
+  EXPECT_EQ(second.Hit(Text(160)), 0) << "only the other layout's pages are here";
+  EXPECT_TRUE(second.Restore(Text(160)));
+  EXPECT_EQ(second.Hit(Text(160)), 160);
+  second.archive.Keep("", 1, Text(160));
+  second.Settle();
+  EXPECT_EQ(disk.pages.size(), 30u);
 }
 
 }  // namespace

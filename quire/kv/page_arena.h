@@ -28,6 +28,8 @@ inline constexpr PageId kNoPage = UINT32_MAX;
 struct TilePlace {
   size_t offset = 0;
   size_t bytes = 0;
+
+  bool operator==(const TilePlace&) const = default;
 };
 
 class PageArena {

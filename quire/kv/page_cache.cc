@@ -18,37 +18,53 @@
 namespace quire {
 namespace {
 
-std::vector<int64_t> Windows(const KvLayout& layout) {
-  std::vector<int64_t> windows;
-  for (const LayerGroup& group : layout.groups()) windows.push_back(group.window);
-  return windows;
+// What the first layout's pages are called does not depend on whether there are others.
+std::vector<IndexedLayout> Indexed(const std::vector<KvLayout>& layouts) {
+  std::vector<IndexedLayout> indexed;
+  for (const KvLayout& layout : layouts) {
+    IndexedLayout& next = indexed.emplace_back();
+    for (const LayerGroup& group : layout.groups()) next.windows.push_back(group.window);
+    next.page_tokens = static_cast<size_t>(layout.page_tokens());
+    if (indexed.size() > 1) next.kind = layout.name();
+  }
+  return indexed;
 }
 
 }  // namespace
 
-PageCache::PageCache(KvLayout layout, PagePool pool)
-    : layout_(std::move(layout)), pool_(std::move(pool)), index_(Windows(layout_), layout_.page_tokens()) {
-  QUIRE_CHECK(pool_.page_bytes() == layout_.page_bytes());
+PageCache::PageCache(std::vector<KvLayout> layouts, PagePool pool)
+    : layouts_(std::move(layouts)),
+      pool_(std::move(pool)),
+      index_(Indexed(layouts_)),
+      pages_of_(layouts_.size()) {
+  for (const KvLayout& layout : layouts_) QUIRE_CHECK(pool_.page_bytes() == layout.page_bytes());
 }
 
 bool PageCache::WritesIntoSharedPage(const PageTable& table, size_t group) const {
-  return table.tokens % layout_.page_tokens() != 0 && pool_.RefCount(table.groups[group].back()) > 1;
+  return table.tokens % LayoutOf(table).page_tokens() != 0 && pool_.RefCount(table.groups[group].back()) > 1;
 }
 
 // -- Single pages -------------------------------------------------------------------------------------------
 
-PageId PageCache::TakePage() {
+PageId PageCache::TakePage(int layout) {
   const PageId page = pool_.Allocate();
   index_.Forget(page);
   if (page >= filled_.size()) filled_.resize(size_t{page} + 1);
+  filled_[page].layout = layout;
+  ++pages_of_[layout];
   return page;
+}
+
+void PageCache::ReleasePage(PageId page) {
+  if (pool_.RefCount(page) == 1) --pages_of_[filled_[page].layout];
+  pool_.Release(page);
 }
 
 // A further reference to a page of the index.
 void PageCache::SharePage(PageTable& table, PageId page) {
   if (pool_.RefCount(page) == 1) {
     index_.SetIdle(page, false);
-    filled_slots_ += filled_[page];
+    filled_bytes_ += filled_[page].bytes;
   }
   pool_.AddRef(page);
   ++table.pages_held;
@@ -57,10 +73,10 @@ void PageCache::SharePage(PageTable& table, PageId page) {
 void PageCache::DropPage(PageTable& table, PageId& page) {
   if (page == kNoPage) return;
   if (pool_.RefCount(page) == 1) SetFilled(page, 0);
-  pool_.Release(page);
+  ReleasePage(page);
   if (pool_.RefCount(page) == 1 && index_.Holds(page)) {
     index_.SetIdle(page, true);
-    filled_slots_ -= filled_[page];
+    filled_bytes_ -= filled_[page].bytes;
   }
   page = kNoPage;
   --table.pages_held;
@@ -74,16 +90,16 @@ void PageCache::DropPagesBefore(PageTable& table, size_t group, int64_t index) {
   }
 }
 
-void PageCache::SetFilled(PageId page, int32_t slots) {
-  filled_slots_ += slots - filled_[page];
-  filled_[page] = slots;
+void PageCache::SetFilled(PageId page, int64_t bytes) {
+  filled_bytes_ += bytes - filled_[page].bytes;
+  filled_[page].bytes = static_cast<int32_t>(bytes);
 }
 
 // Releases the index's reference to what it dropped.
 void PageCache::GiveUp() {
   for (const PageId page : dropped_) {
-    if (pool_.RefCount(page) == 1) filled_[page] = 0;
-    pool_.Release(page);
+    if (pool_.RefCount(page) == 1) filled_[page].bytes = 0;
+    ReleasePage(page);
   }
   dropped_.clear();
 }
@@ -111,8 +127,9 @@ Status PageCache::Resize(size_t kv_bytes) {
 // -- Reserve and Release ------------------------------------------------------------------------------------
 
 int64_t PageCache::PagesToReserve(const PageTable& table, int64_t tokens) const {
-  const int64_t fresh = layout_.PageCount(table.tokens + tokens) - layout_.PageCount(table.tokens);
-  int64_t pages = fresh * static_cast<int64_t>(layout_.groups().size());
+  const KvLayout& layout = LayoutOf(table);
+  const int64_t fresh = layout.PageCount(table.tokens + tokens) - layout.PageCount(table.tokens);
+  int64_t pages = fresh * static_cast<int64_t>(layout.groups().size());
   if (tokens > 0) {
     for (size_t g = 0; g < table.groups.size(); ++g) pages += WritesIntoSharedPage(table, g);
   }
@@ -135,15 +152,15 @@ void PageCache::DisownTail(const PageTable& table) {
 
 Verdict PageCache::Reserve(PageTable& table, int64_t tokens, Room room) {
   QUIRE_CHECK(tokens >= 0);
-  table.groups.resize(layout_.groups().size());
+  const KvLayout& layout = LayoutOf(table);
+  table.groups.resize(layout.groups().size());
   if (tokens == 0) return Verdict::kGranted;
 
-  const int64_t page_tokens = layout_.page_tokens();
+  const int64_t page_tokens = layout.page_tokens();
   const int64_t end = table.tokens + tokens;
   if (PagesToReserve(table, tokens) > available_pages()) DisownTail(table);
   if (PagesToReserve(table, tokens) > available_pages()) {
-    const int64_t fresh =
-        (layout_.PageCount(end) - layout_.PageCount(table.tokens)) * std::ssize(table.groups);
+    const int64_t fresh = (layout.PageCount(end) - layout.PageCount(table.tokens)) * std::ssize(table.groups);
     const int64_t pages = room == Room::kOfSize ? pool_.pages() : pool_.most_pages();
     if (table.pages_held + fresh > pages) return Verdict::kNever;
     const int64_t held = pool_.used_pages() - index_.idle_pages();
@@ -155,15 +172,18 @@ Verdict PageCache::Reserve(PageTable& table, int64_t tokens, Room room) {
   for (size_t g = 0; g < table.groups.size(); ++g) {
     std::vector<PageId>& pages = table.groups[g];
     if (WritesIntoSharedPage(table, g)) {
-      const PageId copy = TakePage();
+      const PageId copy = TakePage(table.layout);
       std::memcpy(pool_.data(copy), pool_.data(pages.back()), pool_.page_bytes());
       DropPage(table, pages.back());
       pages.back() = copy;
       ++table.pages_held;
     }
-    for (; std::ssize(pages) < layout_.PageCount(end); ++table.pages_held) pages.push_back(TakePage());
+    for (; std::ssize(pages) < layout.PageCount(end); ++table.pages_held) {
+      pages.push_back(TakePage(table.layout));
+    }
+    const auto slot_bytes = static_cast<int64_t>(layout.SlotBytes(g));
     for (int64_t i = table.tokens / page_tokens; i < std::ssize(pages); ++i) {
-      SetFilled(pages[i], static_cast<int32_t>(std::min(page_tokens, end - i * page_tokens)));
+      SetFilled(pages[i], slot_bytes * std::min(page_tokens, end - i * page_tokens));
     }
   }
   table.tokens = end;
@@ -173,17 +193,18 @@ Verdict PageCache::Reserve(PageTable& table, int64_t tokens, Room room) {
 void PageCache::TrimWindows(PageTable& table, int64_t position) {
   QUIRE_CHECK(position <= table.tokens);
   for (size_t g = 0; g < table.groups.size(); ++g) {
-    DropPagesBefore(table, g, layout_.FirstVisiblePage(g, position));
+    DropPagesBefore(table, g, LayoutOf(table).FirstVisiblePage(g, position));
   }
 }
 
 void PageCache::LeaveOut(PageTable& table, int64_t first, int64_t end) {
-  QUIRE_CHECK(table.prefix == nullptr && first <= end && end * layout_.page_tokens() <= table.tokens);
+  const int64_t page_tokens = LayoutOf(table).page_tokens();
+  QUIRE_CHECK(table.prefix == nullptr && first <= end && end * page_tokens <= table.tokens);
   for (std::vector<PageId>& pages : table.groups) {
     for (int64_t i = first; i < end; ++i) DropPage(table, pages[i]);
     pages.erase(pages.begin() + first, pages.begin() + end);
   }
-  const int64_t tokens = (end - first) * layout_.page_tokens();
+  const int64_t tokens = (end - first) * page_tokens;
   table.tokens -= tokens;
   table.left_out += tokens;
 }
@@ -203,7 +224,7 @@ void PageCache::Release(PageTable& table) {
     for (PageId& page : pages) DropPage(table, page);
   }
   MoveTo(table, nullptr);
-  table = PageTable{};
+  table = PageTable{.layout = table.layout};
   Shrink();
 }
 
@@ -215,16 +236,28 @@ KvUsage PageCache::Usage() const {
           .free = pool_.free_pages() * page_bytes,
           .cached = index_.idle_pages() * page_bytes,
           .used = (pool_.used_pages() - index_.idle_pages()) * page_bytes,
-          .filled = filled_slots_ * (page_bytes / layout_.page_tokens())};
+          .filled = filled_bytes_};
+}
+
+LayoutUsage PageCache::UsageOf(int layout) const {
+  const auto page_bytes = static_cast<int64_t>(pool_.page_bytes());
+  const int64_t idle = index_.idle_pages_of(layout);
+  return {.cached = idle * page_bytes, .used = (pages_of_[layout] - idle) * page_bytes};
+}
+
+size_t PageCache::FormOf(PageId page) const {
+  size_t form = index_.GroupOf(page);
+  for (int layout = index_.NodeOf(page).layout; layout-- > 0;) form += layouts_[layout].groups().size();
+  return form;
 }
 
 // -- Match --------------------------------------------------------------------------------------------------
 
 int64_t PageCache::Match(PageTable& table, std::string_view salt, std::span<const Token> tokens) {
   QUIRE_CHECK(table.left_out == 0);
-  table.groups.resize(layout_.groups().size());
+  table.groups.resize(LayoutOf(table).groups().size());
   if (std::ssize(tokens) <= table.tokens) return 0;
-  PrefixNode* const from = table.prefix != nullptr ? table.prefix : index_.FindRoot(salt);
+  PrefixNode* const from = table.prefix != nullptr ? table.prefix : index_.FindRoot(salt, table.layout);
   if (from == nullptr) return 0;
   const Hit hit = FindHit(table, *from, tokens);
   if (hit.tokens <= table.tokens) return 0;
@@ -237,8 +270,9 @@ int64_t PageCache::Match(PageTable& table, std::string_view salt, std::span<cons
 // all pages that a query at its end sees.
 PageCache::Hit PageCache::FindHit(const PageTable& table, PrefixNode& from,
                                   std::span<const Token> tokens) const {
-  const int64_t page_tokens = layout_.page_tokens();
-  UnbrokenPages unbroken(layout_, table, from.depth);
+  const KvLayout& layout = LayoutOf(table);
+  const int64_t page_tokens = layout.page_tokens();
+  UnbrokenPages unbroken(layout, table, from.depth);
   Hit hit;
   size_t used = 0;  // of the path
   for (PrefixNode* node = &from;;) {
@@ -265,7 +299,7 @@ void PageCache::Adopt(PageTable& table, int64_t kept_pages, const Hit& hit) {
   for (size_t g = 0; g < table.groups.size(); ++g) {
     std::vector<PageId>& pages = table.groups[g];
     for (; std::ssize(pages) > kept_pages; pages.pop_back()) DropPage(table, pages.back());
-    const int64_t first_visible = layout_.FirstVisiblePage(g, hit.tokens);
+    const int64_t first_visible = LayoutOf(table).FirstVisiblePage(g, hit.tokens);
     DropPagesBefore(table, g, first_visible);
     for (const PrefixIndex::Step& step : hit.path) {
       const bool visible = std::ssize(pages) >= first_visible;
@@ -281,7 +315,7 @@ void PageCache::Adopt(PageTable& table, int64_t kept_pages, const Hit& hit) {
   PrefixNode* node = table.prefix;
   for (const PrefixIndex::Step& step : hit.path) {
     index_.Touch(*step.node);
-    if (step.tokens == layout_.page_tokens()) node = step.node;
+    if (step.tokens == LayoutOf(table).page_tokens()) node = step.node;
   }
   MoveTo(table, node);
 }
@@ -290,10 +324,10 @@ void PageCache::Adopt(PageTable& table, int64_t kept_pages, const Hit& hit) {
 
 void PageCache::Publish(PageTable& table, std::string_view salt, std::span<const Token> tokens) {
   QUIRE_CHECK(table.left_out == 0 && std::ssize(tokens) <= table.tokens);
-  const int64_t page_tokens = layout_.page_tokens();
+  const int64_t page_tokens = LayoutOf(table).page_tokens();
   int64_t index = table.prefix != nullptr ? table.prefix->depth : 0;
   if ((index + 1) * page_tokens > std::ssize(tokens)) return;
-  PrefixNode* node = table.prefix != nullptr ? table.prefix : index_.MakeRoot(salt);
+  PrefixNode* node = table.prefix != nullptr ? table.prefix : index_.MakeRoot(salt, table.layout);
   for (; (index + 1) * page_tokens <= std::ssize(tokens); ++index) {
     node = &index_.Put(*node, tokens.subspan(index * page_tokens, page_tokens), dropped_);
     GiveUp();
@@ -324,9 +358,9 @@ void PageCache::PublishPage(PageTable& table, PrefixNode& node, int64_t index, b
 
 void PageCache::Release(PageTable& table, std::string_view salt, std::span<const Token> tokens) {
   Publish(table, salt, tokens);
-  const int64_t page_tokens = layout_.page_tokens(), tail = std::ssize(tokens) % page_tokens;
+  const int64_t page_tokens = LayoutOf(table).page_tokens(), tail = std::ssize(tokens) % page_tokens;
   if (tail > 0) {
-    PrefixNode& last = table.prefix != nullptr ? *table.prefix : *index_.MakeRoot(salt);
+    PrefixNode& last = table.prefix != nullptr ? *table.prefix : *index_.MakeRoot(salt, table.layout);
     PrefixNode& node = index_.Put(last, tokens.last(tail), dropped_);
     GiveUp();
     if (std::ssize(node.tokens) == tail) PublishPage(table, node, last.depth, false);
@@ -338,10 +372,11 @@ void PageCache::Release(PageTable& table, std::string_view salt, std::span<const
 
 // From anywhere on the page before `position`, too.
 void PageCache::ExpectReturn(const PageTable& table, int64_t position) {
-  position = std::max<int64_t>(0, position - layout_.page_tokens());
+  const KvLayout& layout = LayoutOf(table);
+  position = std::max<int64_t>(0, position - layout.page_tokens());
   for (size_t g = 0; g < table.groups.size(); ++g) {
-    if (layout_.groups()[g].window == 0) continue;
-    const int64_t first = layout_.FirstVisiblePage(g, position);
+    if (layout.groups()[g].window == 0) continue;
+    const int64_t first = layout.FirstVisiblePage(g, position);
     for (const PrefixNode* node = table.prefix; node != nullptr && node->depth > first; node = node->parent) {
       if (node->state[g] != kNoPage) index_.Expect(node->state[g]);
     }
@@ -353,14 +388,15 @@ void PageCache::ExpectReturn(const PageTable& table, int64_t position) {
 }
 
 int64_t PageCache::Pin(const std::string& name, const PageTable& table, int64_t tokens, PinFacts facts) {
+  const int64_t page_tokens = LayoutOf(table).page_tokens();
   PrefixNode* node = table.prefix;
-  while (node != nullptr && node->depth > tokens / layout_.page_tokens()) node = node->parent;
+  while (node != nullptr && node->depth > tokens / page_tokens) node = node->parent;
   if (node == nullptr || node->depth == 0) {
     Unpin(name);
     return 0;
   }
   pins_.Put(index_, name, *node, std::move(facts));
-  return node->depth * layout_.page_tokens();
+  return node->depth * page_tokens;
 }
 
 // The table holds `node` from now on, or none.

@@ -23,10 +23,11 @@ namespace quire {
 
 class PageCache final : public KvCache {
  public:
-  // REQUIRES: pool pages have layout.page_bytes().
-  PageCache(KvLayout layout, PagePool pool);
+  // REQUIRES: there is a layout, and all have page_bytes() of the pool's pages.
+  PageCache(std::vector<KvLayout> layouts, PagePool pool);
+  PageCache(KvLayout layout, PagePool pool) : PageCache(std::vector{std::move(layout)}, std::move(pool)) {}
 
-  const KvLayout& layout() const override { return layout_; }
+  std::span<const KvLayout> layouts() const override { return layouts_; }
   const PageArena& arena() const override { return pool_.arena(); }
   const PagePool& pool() const { return pool_; }
   const PrefixIndex& index() const { return index_; }
@@ -68,8 +69,8 @@ class PageCache final : public KvCache {
   // pages are full; the table was neither matched nor published, and never will be.
   void LeaveOut(PageTable& table, int64_t first, int64_t end);
 
-  int64_t PagesFor(int64_t tokens, int64_t chunk_tokens) const override {
-    return layout_.PagesFor(tokens, chunk_tokens);
+  int64_t PagesFor(int64_t tokens, int64_t chunk_tokens, int layout = 0) const override {
+    return layouts_[layout].PagesFor(tokens, chunk_tokens);
   }
   // Pages that Reserve(table, tokens) would take of the available ones.
   int64_t PagesToReserve(const PageTable& table, int64_t tokens) const;
@@ -84,7 +85,11 @@ class PageCache final : public KvCache {
     index_.OnLeave(std::move(leaves));
   }
 
+  // What lies in a page of the index: the layer groups of all layouts are counted through.
+  size_t FormOf(PageId page) const;
+
   KvUsage Usage() const override;
+  LayoutUsage UsageOf(int layout) const override;
   IndexUsage index_usage() const override {
     return {.nodes = index_.nodes(),
             .bytes = index_.bytes(),
@@ -108,20 +113,26 @@ class PageCache final : public KvCache {
   bool Evict();
   void Shrink();
 
-  PageId TakePage();
+  PageId TakePage(int layout);
+  void ReleasePage(PageId page);
   void SharePage(PageTable& table, PageId page);
   void DropPage(PageTable& table, PageId& page);
   void DropPagesBefore(PageTable& table, size_t group, int64_t index);
-  void SetFilled(PageId page, int32_t slots);
+  void SetFilled(PageId page, int64_t bytes);
 
-  KvLayout layout_;
+  std::vector<KvLayout> layouts_;
   PagePool pool_;
   PrefixIndex index_;            // has one reference to each of its pages
   std::vector<PageId> dropped_;  // by the index, whose reference is still to be released
   std::vector<PageId> published_;
   bool records_published_ = false;
-  std::vector<int32_t> filled_;  // by page: slots that hold a reserved token
-  int64_t filled_slots_ = 0;     // the sum of filled_ over pages that are not idle
+  struct PageFill {
+    int layout = 0;
+    int32_t bytes = 0;  // that reserved tokens take
+  };
+  std::vector<PageFill> filled_;   // by page
+  int64_t filled_bytes_ = 0;       // over pages that are not idle
+  std::vector<int64_t> pages_of_;  // by layout: pages that are not free
 };
 
 }  // namespace quire

@@ -226,5 +226,51 @@ TEST(PageCache, RandomOperationsKeepTheBooks) {
   }
 }
 
+TEST(PageCacheOfTwoLayouts, HasEqualPagesForBoth) {
+  PageCache cache = MakeMixedCache({0}, 6);
+  PageTable wide, narrow{.layout = 1};
+  ASSERT_EQ(cache.Reserve(wide, 33), Verdict::kGranted);
+  ASSERT_EQ(cache.Reserve(narrow, 33), Verdict::kGranted);
+  EXPECT_EQ(wide.pages_held, 3);
+  EXPECT_EQ(narrow.pages_held, 2);
+  const auto page = static_cast<int64_t>(cache.pool().page_bytes());
+  EXPECT_EQ(cache.UsageOf(0).used, 3 * page);
+  EXPECT_EQ(cache.UsageOf(1).used, 2 * page);
+  EXPECT_EQ(cache.Usage().filled, 33 * 2 * 16 * 4 + 33 * 2 * 16 * 2);  // of f32, and of f16
+  EXPECT_EQ(cache.Reserve(wide, 16), Verdict::kGranted);
+  EXPECT_EQ(cache.Reserve(narrow, 32), Verdict::kWait);
+  cache.Release(wide);
+  EXPECT_EQ(cache.UsageOf(0).used, 0);
+  EXPECT_EQ(cache.Reserve(narrow, 32), Verdict::kGranted);
+  cache.Release(narrow);
+  EXPECT_EQ(narrow.layout, 1);
+  EXPECT_EQ(cache.Usage().free, 6 * page);
+}
+
+TEST(PageCacheOfTwoLayouts, NeverMatchesAnothersPages) {
+  PageCache cache = MakeMixedCache({0, 40}, 40);
+  const std::vector<Token> text = Text(100);
+  for (const int layout : {0, 1}) {
+    PageTable table{.layout = layout};
+    EXPECT_EQ(cache.Match(table, "", text), 0) << "of the other layout";
+    ASSERT_EQ(cache.Reserve(table, 100), Verdict::kGranted);
+    cache.Release(table, "", text);
+  }
+  const auto page = static_cast<int64_t>(cache.pool().page_bytes());
+  EXPECT_EQ(cache.UsageOf(0).cached + cache.UsageOf(1).cached, cache.Usage().cached);
+  EXPECT_GT(cache.UsageOf(0).cached, cache.UsageOf(1).cached);
+  for (const int layout : {0, 1}) {
+    PageTable table{.layout = layout};
+    EXPECT_EQ(cache.Match(table, "", text), 100);
+    EXPECT_EQ(cache.PagesToReserve(table, 1), std::ssize(cache.layouts()[layout].groups()));  // copies
+    cache.Release(table);
+  }
+  PageTable all;
+  ASSERT_EQ(cache.Reserve(all, 20 * 16), Verdict::kGranted) << "cached pages of either layout give way";
+  EXPECT_EQ(cache.UsageOf(0).used, 40 * page);
+  EXPECT_EQ(cache.UsageOf(1).cached, 0);
+  cache.Release(all);
+}
+
 }  // namespace
 }  // namespace quire

@@ -35,25 +35,27 @@ bool ByTokens::operator()(const PrefixNode* a, const PrefixNode* b) const {
 bool ByTokens::operator()(const PrefixNode* a, std::span<const Token> b) const { return Less(a->tokens, b); }
 bool ByTokens::operator()(std::span<const Token> a, const PrefixNode* b) const { return Less(a, b->tokens); }
 
-PrefixIndex::PrefixIndex(std::vector<int64_t> windows, int page_tokens)
-    : windows_(std::move(windows)), page_tokens_(page_tokens) {}
+PrefixIndex::PrefixIndex(std::vector<IndexedLayout> layouts)
+    : layouts_(std::move(layouts)), roots_(layouts_.size()), idle_pages_of_(layouts_.size()) {
+  QUIRE_CHECK(!layouts_.empty());
+}
 
 // -- The tree -----------------------------------------------------------------------------------------------
 
-PrefixNode* PrefixIndex::FindRoot(std::string_view salt) {
-  const auto root = roots_.find(salt);
-  return root == roots_.end() ? nullptr : root->second;
+PrefixNode* PrefixIndex::FindRoot(std::string_view salt, int layout) {
+  const auto root = roots_[layout].find(salt);
+  return root == roots_[layout].end() ? nullptr : root->second;
 }
 
-PrefixNode* PrefixIndex::MakeRoot(std::string_view salt) {
-  if (PrefixNode* root = FindRoot(salt)) return root;
-  const auto root = roots_.emplace(salt, &NewNode(nullptr)).first;
+PrefixNode* PrefixIndex::MakeRoot(std::string_view salt, int layout) {
+  if (PrefixNode* root = FindRoot(salt, layout)) return root;
+  const auto root = roots_[layout].emplace(salt, &NewNode(nullptr, layout)).first;
   root->second->salt = root->first;
   return root->second;
 }
 
 PrefixIndex::Step PrefixIndex::Longest(PrefixNode& parent, std::span<const Token> tokens) const {
-  tokens = tokens.first(std::min(tokens.size(), page_tokens_));
+  tokens = tokens.first(std::min(tokens.size(), page_tokens(parent)));
   Step best;
   const auto consider = [&](PrefixNode* child) {
     const int64_t agreement = Agreement(child->tokens, tokens);
@@ -67,19 +69,19 @@ PrefixIndex::Step PrefixIndex::Longest(PrefixNode& parent, std::span<const Token
 
 PrefixNode& PrefixIndex::Put(PrefixNode& parent, std::span<const Token> tokens,
                              std::vector<PageId>& dropped) {
-  QUIRE_CHECK(!tokens.empty() && tokens.size() <= page_tokens_);
+  QUIRE_CHECK(!tokens.empty() && tokens.size() <= page_tokens(parent));
   const Step like = Longest(parent, tokens);
   if (like.tokens == std::ssize(tokens)) return *like.node;
   if (like.node != nullptr && like.tokens == std::ssize(like.node->tokens)) Remove(*like.node, dropped);
   Unsettle(parent);
-  PrefixNode& node = NewNode(&parent);
+  PrefixNode& node = NewNode(&parent, parent.layout);
   node.tokens.assign(tokens.begin(), tokens.end());
-  node.state.assign(windows_.size(), kNoPage);
+  node.state.assign(layouts_[node.layout].windows.size(), kNoPage);
   parent.children.insert(&node);
   return node;
 }
 
-PrefixNode& PrefixIndex::NewNode(PrefixNode* parent) {
+PrefixNode& PrefixIndex::NewNode(PrefixNode* parent, int layout) {
   if (unused_.empty()) {
     unused_.push_back(&nodes_.emplace_back());
     nodes_.back().id = static_cast<uint32_t>(nodes_.size() - 1);
@@ -87,6 +89,7 @@ PrefixNode& PrefixIndex::NewNode(PrefixNode* parent) {
   PrefixNode& node = *unused_.back();
   unused_.pop_back();
   node.parent = parent;
+  node.layout = layout;
   node.depth = parent == nullptr ? 0 : parent->depth + 1;
   return node;
 }
@@ -127,9 +130,11 @@ void PrefixIndex::RemoveSubtree(PrefixNode& top, std::vector<PageId>& dropped) {
 
 int64_t PrefixIndex::bytes() const {
   constexpr int64_t kChild = 48;  // a node of std::set
-  const int64_t of_node = static_cast<int64_t>(sizeof(PrefixNode) + page_tokens_ * sizeof(Token) +
-                                               windows_.size() * sizeof(PageId)) +
-                          kChild;
+  size_t content = 0;             // of the layout with the largest
+  for (const IndexedLayout& layout : layouts_) {
+    content = std::max(content, layout.page_tokens * sizeof(Token) + layout.windows.size() * sizeof(PageId));
+  }
+  const int64_t of_node = static_cast<int64_t>(sizeof(PrefixNode) + content) + kChild;
   return std::ssize(nodes_) * of_node + std::ssize(facts_) * static_cast<int64_t>(sizeof(PageFacts));
 }
 
@@ -154,14 +159,16 @@ const PageKey& PrefixIndex::KeyOf(PrefixNode& node) const {
     nameless.push_back(above);
   }
   for (PrefixNode* const next : nameless | std::views::reverse) {
-    next->key = next->parent == nullptr ? RootKey(next->salt) : ChildKey(*next->parent->key, next->tokens);
+    next->key = next->parent == nullptr ? KeyOfRoot(next->salt, next->layout)
+                                        : ChildKey(*next->parent->key, next->tokens);
   }
   return *node.key;
 }
 
 void PrefixIndex::TellLeaves(PageId page) {
   PrefixNode& node = NodeOf(page);
-  if (leaves_ && node.tokens.size() == page_tokens_) leaves_(page, KeyOfGroup(KeyOf(node), GroupOf(page)));
+  if (leaves_ && node.tokens.size() == page_tokens(node))
+    leaves_(page, KeyOfGroup(KeyOf(node), GroupOf(page)));
 }
 
 void PrefixIndex::Detach(PageId page) {
@@ -177,6 +184,7 @@ void PrefixIndex::SetIdle(PageId page, bool idle) {
   facts.idle = idle;
   facts.idle_since = ++uses_;
   idle_pages_ += idle ? 1 : -1;
+  idle_pages_of_[facts.node->layout] += idle ? 1 : -1;
   if (facts.holding_back > 0) held_back_pages_ += idle ? 1 : -1;
   if (idle && windowed(page)) order_.Insert(FactsOfPage(page));
 }
@@ -210,14 +218,15 @@ void PrefixIndex::Touch(PrefixNode& node) {
 }
 
 std::vector<PageId> PrefixIndex::Pin(PrefixNode& node, bool holds_back) {
-  QUIRE_CHECK(node.tokens.size() == page_tokens_);
+  const auto page_tokens = static_cast<int64_t>(this->page_tokens(node));
+  QUIRE_CHECK(std::ssize(node.tokens) == page_tokens);
   Unsettle(node);
   ++node.pins;
   std::vector<PageId> pages;
-  for (size_t g = 0; g < windows_.size(); ++g) {
+  const std::vector<int64_t>& windows = layouts_[node.layout].windows;
+  for (size_t g = 0; g < windows.size(); ++g) {
     // What a query at the end of the node sees.
-    const auto page_tokens = static_cast<int64_t>(page_tokens_);
-    const int64_t first = FirstVisible(node.depth * page_tokens, windows_[g]) / page_tokens;
+    const int64_t first = FirstVisible(node.depth * page_tokens, windows[g]) / page_tokens;
     for (const PrefixNode* at = &node; at->depth > first; at = at->parent) {
       if (at->state[g] == kNoPage) continue;
       CountPin(at->state[g], holds_back, 1);
@@ -255,7 +264,7 @@ void PrefixIndex::CountPin(PageId page, bool holds_back, int change) {
 void PrefixIndex::Settle(PrefixNode* node) {
   while (node->children.empty() && node->holders == 0 && !node->evictable) {
     if (node->parent == nullptr) {
-      roots_.erase(roots_.find(node->salt));
+      roots_[node->layout].erase(roots_[node->layout].find(node->salt));
       return Recycle(*node);
     }
     if (std::ranges::any_of(node->state, [](PageId page) { return page != kNoPage; })) {

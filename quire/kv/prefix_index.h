@@ -1,6 +1,6 @@
 // What has been computed for which tokens: a tree over token sequences, one node per page of tokens, that
 // remembers the state every node's tokens leave behind (today KV pages, one per layer group). Sequences with
-// different salts live in different trees and never meet.
+// different salts, or with pages of different layouts, live in different trees and never meet.
 //
 // A node is found by its tokens, or by the first few of them: children are ordered by their tokens, so the
 // one that agrees with a sequence the longest is beside the place where the sequence would stand.
@@ -44,6 +44,7 @@ using SeqState = std::vector<PageId>;
 struct PrefixNode {
   uint32_t id = 0;
   PrefixNode* parent = nullptr;  // null for a root
+  int layout = 0;                // of its pages, and of all in its tree
   int64_t depth = 0;             // pages of tokens up to its end; 0 for a root
   std::vector<Token> tokens;     // one page of them; fewer only in a leaf; none in a root
   SeqState state;
@@ -56,17 +57,24 @@ struct PrefixNode {
   std::optional<PageKey> key{};  // see PrefixIndex::KeyOf
 };
 
+// What the index knows of a layout.
+struct IndexedLayout {
+  std::vector<int64_t> windows;  // by layer group; 0: full attention
+  size_t page_tokens = 0;
+  std::string kind = {};  // see RootKey
+};
+
 class PrefixIndex {
  public:
-  // For pages of a layout whose groups have these windows (0: full attention).
-  PrefixIndex(std::vector<int64_t> windows, int page_tokens);
+  // REQUIRES: there is a layout.
+  explicit PrefixIndex(std::vector<IndexedLayout> layouts);
   struct Step {
     PrefixNode* node = nullptr;
     int64_t tokens = 0;  // of the node's that agree; fewer than a page only at the end of a path
   };
-  // The root of `salt`'s tree, or null where nothing was published under it.
-  PrefixNode* FindRoot(std::string_view salt);
-  PrefixNode* MakeRoot(std::string_view salt);
+  // The root of `salt`'s tree for pages of the layout, or null where nothing was published under it.
+  PrefixNode* FindRoot(std::string_view salt, int layout = 0);
+  PrefixNode* MakeRoot(std::string_view salt, int layout = 0);
   // The child of `parent` that agrees with `tokens` the longest; a null node when none begins like it.
   Step Longest(PrefixNode& parent, std::span<const Token> tokens) const;
   // The child of `parent` whose tokens are `tokens` or begin with them; a new one, without state, when there
@@ -95,12 +103,15 @@ class PrefixIndex {
   bool Holds(PageId page) const { return facts_[page].node != nullptr; }
   // The name of the state that the node's tokens leave behind.
   const PageKey& KeyOf(PrefixNode& node) const;
+  PageKey KeyOfRoot(std::string_view salt, int layout) const { return RootKey(salt, layouts_[layout].kind); }
   // The node and the group whose page it is. REQUIRES: Holds(page).
   PrefixNode& NodeOf(PageId page) const { return *facts_[page].node; }
   size_t GroupOf(PageId page) const { return facts_[page].group; }
   // Whether the index alone holds the page. REQUIRES: Holds(page).
   void SetIdle(PageId page, bool idle);
   int64_t idle_pages() const { return idle_pages_; }
+  int64_t idle_pages_of(int layout) const { return idle_pages_of_[layout]; }
+  size_t page_tokens(const PrefixNode& node) const { return layouts_[node.layout].page_tokens; }
   // A later request is likely to need the page of a sliding window, although its window has passed. Known of
   // a page until Forget; it need not be in the index yet.
   void Expect(PageId page);
@@ -135,7 +146,7 @@ class PrefixIndex {
     bool expected = false;
   };
 
-  PrefixNode& NewNode(PrefixNode* parent);
+  PrefixNode& NewNode(PrefixNode* parent, int layout);
   void TellLeaves(PageId page);
   void Detach(PageId page);
   void Recycle(PrefixNode& node);
@@ -144,20 +155,24 @@ class PrefixIndex {
   void Settle(PrefixNode* node);
   void Unsettle(PrefixNode& node);
   void CountPin(PageId page, bool holds_back, int change);
-  bool windowed(PageId page) const { return windows_[facts_[page].group] > 0; }
+  // REQUIRES: Holds(page).
+  bool windowed(PageId page) const {
+    const PageFacts& facts = facts_[page];
+    return layouts_[facts.node->layout].windows[facts.group] > 0;
+  }
   EvictionFacts FactsOfPage(PageId page) const;
   static EvictionFacts FactsOfLeaf(const PrefixNode& node);
 
-  std::vector<int64_t> windows_;
-  size_t page_tokens_;
+  std::vector<IndexedLayout> layouts_;
   std::deque<PrefixNode> nodes_;  // stay where they are
   std::vector<PrefixNode*> unused_;
-  std::map<std::string, PrefixNode*, std::less<>> roots_;
-  std::vector<PageFacts> facts_;  // by page
+  std::vector<std::map<std::string, PrefixNode*, std::less<>>> roots_;  // by layout
+  std::vector<PageFacts> facts_;                                        // by page
   EvictionOrder order_;
   std::function<void(PageId, const PageKey&)> leaves_;
   uint64_t uses_ = 0;
   int64_t idle_pages_ = 0;
+  std::vector<int64_t> idle_pages_of_;  // by layout
   int64_t pinned_pages_ = 0;
   int64_t held_back_pages_ = 0;
 };

@@ -35,7 +35,8 @@ class PrefixIndexTest : public testing::Test {
     return dropped;
   }
 
-  PrefixIndex index_{{0, 8}, 4};  // pages of four tokens, a group of full attention and one with a window
+  // Pages of four tokens, a group of full attention and one with a window.
+  PrefixIndex index_{{{.windows = {0, 8}, .page_tokens = 4}}};
   std::vector<PageId> dropped_;
 };
 
@@ -157,7 +158,7 @@ TEST_F(PrefixIndexTest, DisownTakesTheSubtreeOfAFullPageAndAWindowPageAlone) {
 }
 
 TEST_F(PrefixIndexTest, AModelOfWindowsAloneLeavesNoEmptyNodes) {
-  PrefixIndex index({8}, 4);
+  PrefixIndex index({{.windows = {8}, .page_tokens = 4}});
   PrefixNode* node = index.MakeRoot("");
   std::vector<PageId> dropped;
   for (PageId page = 0; page < 6; ++page) {
@@ -175,7 +176,7 @@ TEST_F(PrefixIndexTest, AModelOfWindowsAloneLeavesNoEmptyNodes) {
 
 // A deep path does not need a deep stack.
 TEST_F(PrefixIndexTest, DepthIsNoDanger) {
-  PrefixIndex index({0}, 4);
+  PrefixIndex index({{.windows = {0}, .page_tokens = 4}});
   std::vector<PageId> dropped;
   PrefixNode* node = index.MakeRoot("");
   for (PageId page = 0; page < 200'000; ++page) {
@@ -193,7 +194,7 @@ TEST_F(PrefixIndexTest, DepthIsNoDanger) {
 // Random sequences against a plain list of all that was put.
 TEST_F(PrefixIndexTest, AgreesWithAPlainSearch) {
   std::mt19937 random(5);
-  PrefixIndex index({0}, 4);
+  PrefixIndex index({{.windows = {0}, .page_tokens = 4}});
   std::vector<PageId> dropped;
   std::vector<Tokens> known;
   PageId next = 0;
@@ -223,6 +224,40 @@ TEST_F(PrefixIndexTest, AgreesWithAPlainSearch) {
     }
     known.push_back(std::move(tokens));
   }
+}
+
+TEST(PrefixIndexOfTwoLayouts, KeepsThemApart) {
+  PrefixIndex index(
+      {{.windows = {0}, .page_tokens = 4}, {.windows = {0, 0}, .page_tokens = 2, .kind = "int8"}});
+  std::vector<PageId> dropped;
+  PrefixNode &first = *index.MakeRoot("s"), &second = *index.MakeRoot("s", 1);
+  EXPECT_NE(&first, &second);
+  EXPECT_EQ(index.FindRoot("s", 1), &second);
+  PrefixNode& a = index.Put(first, Tokens{1, 2, 3, 4}, dropped);
+  PrefixNode& b = index.Put(second, Tokens{1, 2}, dropped);
+  EXPECT_EQ(a.state.size(), 1u);
+  EXPECT_EQ(b.state.size(), 2u);
+  EXPECT_EQ(index.Longest(second, Tokens{1, 2, 3, 4}).tokens, 2);
+  EXPECT_NE(index.KeyOf(first), index.KeyOf(second));
+  EXPECT_EQ(index.KeyOf(first), RootKey("s"));
+  EXPECT_EQ(index.KeyOf(second), index.KeyOfRoot("s", 1));
+  for (const PageId page : {0, 1, 2}) index.Forget(page);
+  index.Attach(a, 0, 0);
+  index.Attach(b, 0, 1);
+  index.Attach(b, 1, 2);
+  for (const PageId page : {0, 1, 2}) index.SetIdle(page, true);
+  EXPECT_EQ(index.idle_pages_of(0), 1);
+  EXPECT_EQ(index.idle_pages_of(1), 2);
+  index.Touch(a);
+  index.Touch(b);
+  index.Evict(dropped);  // the one that was used longer ago, whatever its layout
+  EXPECT_THAT(dropped, ElementsAre(0));
+  EXPECT_EQ(index.FindRoot("s"), nullptr);
+  dropped.clear();
+  index.Evict(dropped);
+  EXPECT_THAT(dropped, UnorderedElementsAre(1, 2));
+  EXPECT_EQ(index.idle_pages(), 0);
+  EXPECT_EQ(index.FindRoot("s", 1), nullptr);
 }
 
 }  // namespace

@@ -39,8 +39,15 @@ RegionCache::RegionCache(KvLayout layout, PageArena arena, size_t most_bytes)
 Result<std::unique_ptr<RegionCache>> RegionCache::Create(KvLayout layout, const RegionCacheOptions& options) {
   const auto groups = std::ssize(layout.groups());
   const int64_t pages = layout.PageCount(options.longest_tokens);
-  QUIRE_ASSIGN(PageArena arena,
-               PageArena::Contiguous(layout.page_bytes(), layout.Tiles(), pages, options.sequences * groups));
+  std::vector<TilePlace> tiles = layout.Tiles(0);
+  for (size_t g = 1; g < layout.groups().size(); ++g) {
+    if (layout.Tiles(g) == tiles) continue;
+    return Fail(ErrorCode::kInvalidArgument,
+                "a contiguous layout needs layers of one type of KV pages in models with sliding windows; "
+                "give --kv-type one type, or --kv-layout paged");
+  }
+  QUIRE_ASSIGN(PageArena arena, PageArena::Contiguous(layout.page_bytes(), std::move(tiles), pages,
+                                                      options.sequences * groups));
   std::unique_ptr<RegionCache> cache(
       new RegionCache(std::move(layout), std::move(arena), std::max(options.kv_bytes, options.most_bytes)));
   QUIRE_TRY(cache->Resize(options.kv_bytes));
@@ -182,7 +189,7 @@ void RegionCache::TrimWindows(PageTable& table, int64_t position) {
   }
 }
 
-int64_t RegionCache::PagesFor(int64_t tokens, int64_t chunk_tokens) const {
+int64_t RegionCache::PagesFor(int64_t tokens, int64_t chunk_tokens, int) const {
   int64_t bytes = 0;
   for (const LayerGroup& group : layout_.groups()) {
     int64_t begin = 0, end = layout_.PageCount(tokens);

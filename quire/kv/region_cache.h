@@ -33,7 +33,7 @@ class RegionCache final : public KvCache {
   // Errors: kInvalidArgument when not even one page fits; those of PageArena.
   static Result<std::unique_ptr<RegionCache>> Create(KvLayout layout, const RegionCacheOptions& options);
 
-  const KvLayout& layout() const override { return layout_; }
+  std::span<const KvLayout> layouts() const override { return {&layout_, 1}; }
   const PageArena& arena() const override { return arena_; }
   int64_t pages() const override { return size_bytes_ / page_bytes(); }
   int64_t available_pages() const override {
@@ -52,8 +52,9 @@ class RegionCache final : public KvCache {
   void Release(PageTable& table) override;
   void Release(PageTable& table, std::string_view, std::span<const Token>) override { Release(table); }
   // In bytes of main memory, as pages of that many bytes.
-  int64_t PagesFor(int64_t tokens, int64_t chunk_tokens) const override;
+  int64_t PagesFor(int64_t tokens, int64_t chunk_tokens, int layout = 0) const override;
   KvUsage Usage() const override;
+  LayoutUsage UsageOf(int) const override { return {.used = used_bytes_}; }
 
  private:
   // Pages of it: [live, end) hold tokens, and [begin, warm_end) have main memory.

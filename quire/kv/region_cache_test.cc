@@ -20,8 +20,8 @@ constexpr int64_t kLongest = 4096;
 std::unique_ptr<RegionCache> MakeCache(const std::vector<int64_t>& windows, int64_t pages,
                                        DType type = DType::kF16, int64_t sequences = 8) {
   std::vector<LayerKv> layers;
-  for (const int64_t window : windows) layers.push_back({.window = window});
-  KvLayout layout(layers, kHeads, kHeadDim, type, kPageTokens);
+  for (const int64_t window : windows) layers.push_back({.window = window, .type = type});
+  KvLayout layout(layers, kHeads, kHeadDim, kPageTokens);
   const size_t bytes = pages * layout.page_bytes();
   return RegionCache::Create(
              std::move(layout),
@@ -46,7 +46,7 @@ TEST(RegionCache, TilesOfASequenceFollowEachOther) {
   ASSERT_EQ(cache->Reserve(a, 100), Verdict::kGranted);
   for (const PageTable* table : {&a, &b}) {
     const std::vector<PageId>& pages = table->groups[0];
-    for (const TilePlace tile : cache->layout().Tiles()) {
+    for (const TilePlace tile : cache->layout().Tiles(0)) {
       for (size_t i = 1; i < pages.size(); ++i) {
         EXPECT_EQ(cache->arena().tile(pages[i], tile), cache->arena().tile(pages[i - 1], tile) + tile.bytes);
       }

@@ -31,7 +31,7 @@ Lengths ReadLengths(const std::string& path) {
 
 // 64 sequences at a time decode side by side; returns unused over allocated bytes, averaged over the steps.
 double WasteOf(const Lengths& lengths) {
-  KvLayout layout({LayerKv{}}, 1, 16, DType::kF16, 16);
+  KvLayout layout({LayerKv{}}, 1, 16, 16);
   const size_t page_bytes = layout.page_bytes();
   PageCache cache(std::move(layout), PagePool::Create(64 * 1024 * page_bytes, page_bytes).value());
   struct Running {

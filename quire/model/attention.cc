@@ -21,42 +21,45 @@ size_t SizeOf(const std::vector<T>& vector) {
 
 }  // namespace
 
-PagedAttention::PagedAttention(const KernelTable& kernels, ThreadPool& pool, const KvLayout& layout,
-                               int64_t heads, AttentionParams params, bool exact)
+PagedAttention::PagedAttention(const KernelTable& kernels, ThreadPool& pool,
+                               std::span<const KvLayout> layouts, int64_t heads, AttentionParams params,
+                               bool exact)
     : kernels_(kernels),
       pool_(pool),
-      layout_(layout),
-      heads_per_kv_(heads / layout.kv_heads()),
+      layouts_(layouts),
+      kv_heads_(layouts.front().kv_heads()),
+      head_dim_(layouts.front().head_dim()),
+      heads_per_kv_(heads / kv_heads_),
       params_(params),
-      attend_(exact || layout.type() == DType::kF32 ? kernels.attention : kernels.attention_bf16),
+      exact_(exact),
       scratch_(pool.threads()) {
-  for (const LayerGroup& group : layout.groups()) {
-    const auto same = std::ranges::find(plans_, group.window, &AttentionPlan::window);
-    plan_of_group_.push_back(same - plans_.begin());
-    if (same == plans_.end()) plans_.emplace_back(layout, group.window);
+  const KvLayout& any = layouts.front();
+  for (int layer = 0; layer < any.layers(); ++layer) {
+    const int64_t window = any.groups()[any.group_of(layer)].window;
+    const auto same = std::ranges::find(plans_, window, &AttentionPlan::window);
+    plan_of_layer_.push_back(same - plans_.begin());
+    if (same == plans_.end()) plans_.emplace_back(layouts, window);
   }
 }
 
 void PagedAttention::Prepare(const StepPlan& plan) {
   step_ = &plan;
-  const int64_t kv_heads = layout_.kv_heads();
   const int64_t block_tokens = AttentionBlockTokens(heads_per_kv_);
-  const int64_t enough_blocks = EnoughAttentionBlocks(pool_.threads(), kv_heads);
+  const int64_t enough_blocks = EnoughAttentionBlocks(pool_.threads(), kv_heads_);
   int64_t shared = 0;
   size_t counters = 0;
   for (AttentionPlan& p : plans_) {
     p.Build(plan, block_tokens, enough_blocks);
     shared = std::max(shared, p.shared_slots());
-    counters = std::max(counters, p.blocks().size() * kv_heads);
+    counters = std::max(counters, p.blocks().size() * kv_heads_);
   }
 
-  const int64_t head_dim = layout_.head_dim();
-  GrowTo(shared_outs_, shared * kv_heads * heads_per_kv_ * head_dim);
-  GrowTo(shared_lses_, shared * kv_heads * heads_per_kv_);
+  GrowTo(shared_outs_, shared * kv_heads_ * heads_per_kv_ * head_dim_);
+  GrowTo(shared_lses_, shared * kv_heads_ * heads_per_kv_);
   const int64_t rows = block_tokens * heads_per_kv_;
   for (Scratch& scratch : scratch_) {
-    GrowTo(scratch.scores, AttentionScratchFloats(rows, layout_.head_dim()));
-    GrowTo(scratch.partial_outs, rows * head_dim);
+    GrowTo(scratch.scores, AttentionScratchFloats(rows, head_dim_));
+    GrowTo(scratch.partial_outs, rows * head_dim_);
     GrowTo(scratch.partial_lses, rows);
     GrowTo(scratch.lses, rows);
     scratch.rows.reserve(rows);
@@ -71,14 +74,13 @@ void PagedAttention::Prepare(const StepPlan& plan) {
 
 void PagedAttention::Run(int layer, const PageArena& kv, const AttentionIo& io) {
   const AttentionPlan& plan = PlanOf(layer);
-  const int64_t kv_heads = layout_.kv_heads();
   for (size_t b = 0; b < plan.blocks().size(); ++b) {
-    for (int64_t head = 0; head < kv_heads; ++head) {
-      open_tasks_[b * kv_heads + head].store(plan.blocks()[b].tasks, std::memory_order_relaxed);
+    for (int64_t head = 0; head < kv_heads_; ++head) {
+      open_tasks_[b * kv_heads_ + head].store(plan.blocks()[b].tasks, std::memory_order_relaxed);
     }
   }
-  pool_.Run(std::ssize(plan.tasks()) * kv_heads, [&](int64_t index, int worker) {
-    RunTask({layer, index % kv_heads, kv, io, plan}, plan.tasks()[index / kv_heads], scratch_[worker]);
+  pool_.Run(std::ssize(plan.tasks()) * kv_heads_, [&](int64_t index, int worker) {
+    RunTask({layer, index % kv_heads_, kv, io, plan}, plan.tasks()[index / kv_heads_], scratch_[worker]);
   });
 }
 
@@ -94,43 +96,41 @@ void PagedAttention::RunTask(const Call& call, const AttentionTask& task, Scratc
   if (first.tasks == 1) return;
   // The last of a block's tasks sees what the others wrote, and merges.
   for (const int b : members) {
-    std::atomic<int>& open = open_tasks_[b * layout_.kv_heads() + call.kv_head];
+    std::atomic<int>& open = open_tasks_[b * kv_heads_ + call.kv_head];
     if (open.fetch_sub(1, std::memory_order_acq_rel) == 1) MergeSplits(call, call.plan.blocks()[b]);
   }
 }
 
 PagedAttention::Partial PagedAttention::SharedPartial(const Call& call, const AttentionBlock& block,
                                                       int64_t row, int64_t split) {
-  const int64_t of_block =
-      (block.first_slot * layout_.kv_heads() + call.kv_head * block.slots()) * heads_per_kv_;
+  const int64_t of_block = (block.first_slot * kv_heads_ + call.kv_head * block.slots()) * heads_per_kv_;
   const int64_t slot = of_block + row * block.splits + (split - block.first_split);
-  return {&shared_outs_[slot * layout_.head_dim()], &shared_lses_[slot]};
+  return {&shared_outs_[slot * head_dim_], &shared_lses_[slot]};
 }
 
 float* PagedAttention::Out(const Call& call, const AttentionBlock& block, int64_t token,
                            int64_t head_of_group) const {
   const int64_t head = call.kv_head * heads_per_kv_ + head_of_group;
-  return call.io.out + (block.first_row + token) * call.io.out_stride + head * layout_.head_dim();
+  return call.io.out + (block.first_row + token) * call.io.out_stride + head * head_dim_;
 }
 
 void PagedAttention::AddRows(const Call& call, const AttentionBlock& block, int64_t split, Scratch& scratch) {
-  const int64_t head_dim = layout_.head_dim();
   for (int64_t t = 0; t < block.tokens; ++t) {
     const PositionRange seen = VisibleRange(block.position + t, call.plan.window());
     const PositionRange part = seen.InSplit(split);
     if (part.empty()) continue;
     const float* q =
-        call.io.q + (block.first_row + t) * call.io.q_stride + call.kv_head * heads_per_kv_ * head_dim;
+        call.io.q + (block.first_row + t) * call.io.q_stride + call.kv_head * heads_per_kv_ * head_dim_;
     for (int64_t h = 0; h < heads_per_kv_; ++h) {
       const int64_t row = t * heads_per_kv_ + h;
-      Partial to{&scratch.partial_outs[row * head_dim], &scratch.partial_lses[row]};
+      Partial to{&scratch.partial_outs[row * head_dim_], &scratch.partial_lses[row]};
       if (block.tasks > 1) {
         to = SharedPartial(call, block, row, split);
       } else if (split == seen.first_split()) {
         to = {Out(call, block, t, h), &scratch.lses[row]};
       }
       scratch.rows.push_back(
-          {.q = q + h * head_dim, .out = to.out, .lse = to.lse, .begin = part.begin, .end = part.end});
+          {.q = q + h * head_dim_, .out = to.out, .lse = to.lse, .begin = part.begin, .end = part.end});
     }
   }
 }
@@ -138,36 +138,39 @@ void PagedAttention::AddRows(const Call& call, const AttentionBlock& block, int6
 void PagedAttention::Attend(const Call& call, const AttentionBlock& block, int64_t split,
                             Scratch& scratch) const {
   const PositionRange seen = VisibleInSplit(block, split, call.plan.window());
-  const std::vector<PageId>& table =
-      step_->sequences[block.sequence].pages->groups[layout_.group_of(call.layer)];
-  const int64_t page_tokens = layout_.page_tokens(), first_page = seen.begin / page_tokens;
+  const PageTable& pages_of = *step_->sequences[block.sequence].pages;
+  const KvLayout& layout = layouts_[pages_of.layout];
+  const std::vector<PageId>& table = pages_of.groups[layout.group_of(call.layer)];
+  const int64_t page_tokens = layout.page_tokens(), first_page = seen.begin / page_tokens;
   const int kv_head = static_cast<int>(call.kv_head);
-  const TilePlace k = layout_.KTile(call.layer, kv_head), v = layout_.VTile(call.layer, kv_head);
+  const TilePlace k = layout.KTile(call.layer, kv_head), v = layout.VTile(call.layer, kv_head);
   scratch.k_tiles.clear();
   scratch.v_tiles.clear();
   for (int64_t page = first_page; page * page_tokens < seen.end; ++page) {
     scratch.k_tiles.push_back(call.kv.tile(table[page], k));
     scratch.v_tiles.push_back(call.kv.tile(table[page], v));
   }
-  const AttentionPages pages{.type = layout_.type(),
-                             .page_tokens = layout_.page_tokens(),
-                             .head_dim = layout_.head_dim(),
+  const DType type = layout.type(call.layer);
+  const AttentionPages pages{.type = type,
+                             .page_tokens = layout.page_tokens(),
+                             .head_dim = layout.head_dim(),
                              .k_tiles = scratch.k_tiles.data(),
                              .v_tiles = scratch.v_tiles.data(),
                              .first_page = first_page};
-  attend_(pages, params_, scratch.rows, scratch.scores.data());
+  const bool floats = exact_ || type == DType::kF32;
+  (floats ? kernels_.attention : kernels_.attention_bf16)(pages, params_, scratch.rows,
+                                                          scratch.scores.data());
 }
 
 // Merges what a block with one task has of a split with what it has of those before.
 void PagedAttention::MergeSplit(const Call& call, const AttentionBlock& block, int64_t split,
                                 Scratch& scratch) const {
-  const int64_t head_dim = layout_.head_dim();
   for (int64_t t = 0; t < block.tokens; ++t) {
     const PositionRange seen = VisibleRange(block.position + t, call.plan.window());
     if (split <= seen.first_split() || split > seen.last_split()) continue;
     for (int64_t h = 0; h < heads_per_kv_; ++h) {
       const int64_t row = t * heads_per_kv_ + h;
-      kernels_.merge_partial(&scratch.partial_outs[row * head_dim], scratch.partial_lses[row], head_dim,
+      kernels_.merge_partial(&scratch.partial_outs[row * head_dim_], scratch.partial_lses[row], head_dim_,
                              Out(call, block, t, h), &scratch.lses[row]);
     }
   }
@@ -175,7 +178,6 @@ void PagedAttention::MergeSplit(const Call& call, const AttentionBlock& block, i
 
 // Merges what several tasks left of a block, in the same order.
 void PagedAttention::MergeSplits(const Call& call, const AttentionBlock& block) {
-  const int64_t head_dim = layout_.head_dim();
   for (int64_t t = 0; t < block.tokens; ++t) {
     const PositionRange seen = VisibleRange(block.position + t, call.plan.window());
     for (int64_t h = 0; h < heads_per_kv_; ++h) {
@@ -185,10 +187,10 @@ void PagedAttention::MergeSplits(const Call& call, const AttentionBlock& block) 
       for (int64_t split = seen.first_split(); split <= seen.last_split(); ++split) {
         const Partial part = SharedPartial(call, block, row, split);
         if (split == seen.first_split()) {
-          std::copy_n(part.out, head_dim, out);
+          std::copy_n(part.out, head_dim_, out);
           lse = *part.lse;
         } else {
-          kernels_.merge_partial(part.out, *part.lse, head_dim, out, &lse);
+          kernels_.merge_partial(part.out, *part.lse, head_dim_, out, &lse);
         }
       }
     }
@@ -196,9 +198,13 @@ void PagedAttention::MergeSplits(const Call& call, const AttentionBlock& block) 
 }
 
 size_t PagedAttention::BytesRead() const {
-  size_t positions = 0;
-  for (int layer = 0; layer < layout_.layers(); ++layer) positions += PlanOf(layer).positions();
-  return positions * layout_.LayerBytesPerToken();
+  size_t bytes = 0;
+  for (size_t i = 0; i < layouts_.size(); ++i) {
+    for (int layer = 0; layer < layouts_[i].layers(); ++layer) {
+      bytes += PlanOf(layer).positions(static_cast<int>(i)) * layouts_[i].LayerBytesPerToken(layer);
+    }
+  }
+  return bytes;
 }
 
 size_t PagedAttention::ScratchBytes() const {

@@ -7,6 +7,7 @@
 #include <atomic>
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <vector>
 
 #include "quire/base/thread_pool.h"
@@ -28,10 +29,11 @@ struct AttentionIo {
 
 class PagedAttention {
  public:
-  // The references outlive the object. `exact` computes with floats; else with bfloats, where the pages hold
+  // The references and layouts outlive the object. REQUIRES: the layouts are of the same layers and heads.
+  // `exact` computes with floats; else with bfloats, where the pages hold
   // 16 bits or less and the processor can.
-  PagedAttention(const KernelTable& kernels, ThreadPool& pool, const KvLayout& layout, int64_t heads,
-                 AttentionParams params, bool exact);
+  PagedAttention(const KernelTable& kernels, ThreadPool& pool, std::span<const KvLayout> layouts,
+                 int64_t heads, AttentionParams params, bool exact);
 
   // Plans a step; `plan` must stay as it is until the last Run of the step.
   void Prepare(const StepPlan& plan);
@@ -77,19 +79,20 @@ class PagedAttention {
   void MergeSplits(const Call& call, const AttentionBlock& block);
   Partial SharedPartial(const Call& call, const AttentionBlock& block, int64_t row, int64_t split);
   float* Out(const Call& call, const AttentionBlock& block, int64_t token, int64_t head_of_group) const;
-  const AttentionPlan& PlanOf(int layer) const { return plans_[plan_of_group_[layout_.group_of(layer)]]; }
+  const AttentionPlan& PlanOf(int layer) const { return plans_[plan_of_layer_[layer]]; }
 
   const KernelTable& kernels_;
   ThreadPool& pool_;
-  const KvLayout& layout_;
+  const std::span<const KvLayout> layouts_;
+  const int64_t kv_heads_, head_dim_;
   const int64_t heads_per_kv_;
   const AttentionParams params_;
-  decltype(KernelTable::attention) const attend_;
+  const bool exact_;
 
   const StepPlan* step_ = nullptr;
-  std::vector<AttentionPlan> plans_;   // one per distinct window
-  std::vector<size_t> plan_of_group_;  // by layer group
-  std::vector<Scratch> scratch_;       // by worker
+  std::vector<AttentionPlan> plans_;  // one per distinct window
+  std::vector<size_t> plan_of_layer_;
+  std::vector<Scratch> scratch_;  // by worker
   std::vector<float> shared_outs_, shared_lses_;
   // Tasks still to come, by plan block and KV head; whoever brings one to zero resets it for the next layer.
   // Plans take turns: only one runs at a time, so one array, filled per Run, serves all.

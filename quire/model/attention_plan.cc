@@ -22,10 +22,13 @@ int64_t Cost(const AttentionBlock& block, int64_t split_begin, int64_t split_end
 
 }  // namespace
 
-AttentionPlan::AttentionPlan(const KvLayout& layout, int64_t window)
-    : window_(window), page_tokens_(layout.page_tokens()) {
-  for (size_t g = 0; g < layout.groups().size(); ++g) {
-    if (layout.groups()[g].window == window) groups_.push_back(g);
+AttentionPlan::AttentionPlan(std::span<const KvLayout> layouts, int64_t window) : window_(window) {
+  for (const KvLayout& layout : layouts) {
+    Pages& pages = pages_.emplace_back();
+    pages.tokens = layout.page_tokens();
+    for (size_t g = 0; g < layout.groups().size(); ++g) {
+      if (layout.groups()[g].window == window) pages.groups.push_back(g);
+    }
   }
 }
 
@@ -85,9 +88,12 @@ void AttentionPlan::AddTask(std::span<const int> blocks, int64_t split_begin, in
   tasks_.push_back(task);
 }
 
-int64_t AttentionPlan::positions() const {
+int64_t AttentionPlan::positions(int layout) const {
   int64_t positions = 0;
-  for (const AttentionTask& task : tasks_) positions += task.positions;
+  for (const AttentionTask& task : tasks_) {
+    const AttentionBlock& first = blocks_[members_[task.first_member]];
+    if (TableOf(first).layout == layout) positions += task.positions;
+  }
   return positions;
 }
 
@@ -99,7 +105,8 @@ void AttentionPlan::AddSplits(int b) {
   shared_slots_ += block.slots();
   for (int64_t split = block.first_split; split < block.first_split + block.splits; ++split) {
     if (SeesWhole(block, split)) {
-      whole_splits_.push_back({split, PagesOf(block, groups_.front(), split).back(), b});
+      const size_t group = pages_[TableOf(block).layout].groups.front();
+      whole_splits_.push_back({split, PagesOf(block, group, split).back(), b});
     } else {
       AddTask({&b, 1}, split, split + 1);
     }
@@ -131,17 +138,20 @@ bool AttentionPlan::SeesWhole(const AttentionBlock& block, int64_t split) const 
 }
 
 bool AttentionPlan::SamePages(const AttentionBlock& a, const AttentionBlock& b, int64_t split) const {
-  return std::ranges::all_of(groups_, [&](size_t group) {
+  const int layout = TableOf(a).layout;
+  if (TableOf(b).layout != layout) return false;
+  return std::ranges::all_of(pages_[layout].groups, [&](size_t group) {
     return std::ranges::equal(PagesOf(a, group, split), PagesOf(b, group, split));
   });
 }
 
 std::span<const PageId> AttentionPlan::PagesOf(const AttentionBlock& block, size_t group,
                                                int64_t split) const {
-  const std::vector<PageId>& table = step_->sequences[block.sequence].pages->groups[group];
-  const int64_t first = split * kAttentionSplit / page_tokens_;
-  const int64_t end = ((split + 1) * kAttentionSplit + page_tokens_ - 1) / page_tokens_;
-  return std::span(table).subspan(first, end - first);
+  const PageTable& table = TableOf(block);
+  const int64_t page_tokens = pages_[table.layout].tokens;
+  const int64_t first = split * kAttentionSplit / page_tokens;
+  const int64_t end = ((split + 1) * kAttentionSplit + page_tokens - 1) / page_tokens;
+  return std::span(table.groups[group]).subspan(first, end - first);
 }
 
 }  // namespace quire

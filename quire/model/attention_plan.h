@@ -87,8 +87,9 @@ struct AttentionTask {
 
 class AttentionPlan {
  public:
-  // For the layers of `layout` with `window`.
-  AttentionPlan(const KvLayout& layout, int64_t window);
+  // For the layers with `window` of `layouts`, in which sequences have their pages. REQUIRES: all have the
+  // same windows.
+  AttentionPlan(std::span<const KvLayout> layouts, int64_t window);
 
   // Plans `step`. A block has at most `block_tokens` tokens, and so have blocks that share a task together.
   // With fewer than `enough_blocks` blocks every block is cut at its splits; otherwise only single tokens
@@ -102,7 +103,8 @@ class AttentionPlan {
     return {members_.data() + task.first_member, static_cast<size_t>(task.member_count)};
   }
   int64_t shared_slots() const { return shared_slots_; }  // of all blocks with several tasks
-  int64_t positions() const;                              // of all tasks
+  // Of all tasks whose sequences have pages of the layout.
+  int64_t positions(int layout = 0) const;
 
  private:
   // A split of a block that sees all of it, and the last page there, which few others have.
@@ -120,9 +122,17 @@ class AttentionPlan {
   bool SamePages(const AttentionBlock& a, const AttentionBlock& b, int64_t split) const;
   std::span<const PageId> PagesOf(const AttentionBlock& block, size_t group, int64_t split) const;
 
+  // Of a layout.
+  struct Pages {
+    int64_t tokens = 0;          // of a page
+    std::vector<size_t> groups;  // layer groups of the window
+  };
+  const PageTable& TableOf(const AttentionBlock& block) const {
+    return *step_->sequences[block.sequence].pages;
+  }
+
   int64_t window_;
-  int64_t page_tokens_;
-  std::vector<size_t> groups_;  // layer groups of the window
+  std::vector<Pages> pages_;  // by layout
   const StepPlan* step_ = nullptr;
   std::vector<AttentionBlock> blocks_;
   std::vector<AttentionTask> tasks_;

@@ -18,7 +18,7 @@ constexpr int64_t kAnyTasks = 1000;  // enough_blocks that cuts every block at i
 KvLayout LayoutOf(std::vector<int64_t> windows) {
   std::vector<LayerKv> layers;
   for (const int64_t window : windows) layers.push_back({window});
-  return {layers, 1, 16, DType::kF16, kPageTokens};
+  return {layers, 1, 16, kPageTokens};
 }
 
 // Sequences whose tables are alike in the first pages that they share, in every layer group.
@@ -146,7 +146,7 @@ TEST(AttentionPlan, EveryQueryMeetsEveryVisibleKeyOnce) {
       const int64_t position = random() % 1500;
       step.Add(position, 1 + random() % (s == 0 ? 1 : 90));
     }
-    AttentionPlan plan(layout, window);
+    AttentionPlan plan({&layout, 1}, window);
     plan.Build(step.plan(), 1 + random() % 32, round % 2 == 0 ? 0 : kAnyTasks);
     EXPECT_EQ(Covered(plan), Visible(step.plan(), window));
   }
@@ -170,7 +170,7 @@ TEST(AttentionPlan, SharingChangesNeitherWhatIsComputedNorByWhom) {
                common - static_cast<int64_t>(random() % 3) * kPageTokens, like);
     }
     const int64_t block_tokens = 1 + static_cast<int64_t>(random() % 40);
-    AttentionPlan plan(layout, window);
+    AttentionPlan plan({&layout, 1}, window);
     plan.Build(step.plan(), block_tokens, round % 2 == 0 ? 0 : kAnyTasks);
     EXPECT_EQ(Covered(plan), Visible(step.plan(), window));
     ExpectSound(plan, step, layout.groups().size(), block_tokens);
@@ -193,7 +193,7 @@ TEST(AttentionPlan, NothingThatCouldBeSharedIsReadTwice) {
       step.Add(3 * kAttentionSplit, 1, static_cast<int64_t>(random() % (3 * kAttentionSplit)), random() % s);
     }
     const int64_t block_tokens = 1 + static_cast<int64_t>(random() % 16);
-    AttentionPlan plan(layout, 0);
+    AttentionPlan plan({&layout, 1}, 0);
     plan.Build(step.plan(), block_tokens, 0);
     for (int64_t split = 0; split < 3; ++split) {
       std::map<std::vector<PageId>, int64_t> sequences_of;
@@ -211,7 +211,7 @@ TEST(AttentionPlan, SequencesWithTheSamePagesShareATask) {
   step.Add(1100, 1);
   step.Add(1300, 1, 1024);
   step.Add(700, 1, 512);
-  AttentionPlan plan(layout, 0);
+  AttentionPlan plan({&layout, 1}, 0);
   plan.Build(step.plan(), 16, 0);
   EXPECT_EQ(SharersOf(plan), (Sharers{{0, {3}}, {1, {2, 1}}, {2, {1, 1}}}));
 }
@@ -222,7 +222,7 @@ TEST(AttentionPlan, PagesThatDifferAreNotShared) {
   for (int i = 0; i < 4; ++i) step.Add(1023, 1, 1023);
   step.table(3).groups[0][0] = 1000;                       // the first page of split 0
   step.table(2).groups[0][2 * kPagesPerSplit - 1] = 1001;  // the last of split 1
-  AttentionPlan plan(layout, 0);
+  AttentionPlan plan({&layout, 1}, 0);
   plan.Build(step.plan(), 16, 0);
   const Sharers sharers = SharersOf(plan);
   EXPECT_EQ(sharers.at(0), (std::multiset<int>{3, 1}));
@@ -238,7 +238,7 @@ TEST(AttentionPlan, AllLayerGroupsOfTheWindowMustAgree) {
   Sequences step(layout);
   step.Add(600, 1);
   step.Add(600, 1, 512);
-  AttentionPlan plan(layout, 0);
+  AttentionPlan plan({&layout, 1}, 0);
   plan.Build(step.plan(), 16, 0);
   EXPECT_EQ(SharersOf(plan).at(0), (std::multiset<int>{2}));
   step.table(1).groups[last][3] = 1000;
@@ -252,7 +252,7 @@ TEST(AttentionPlan, SplitsThatAWindowCutsAreNotShared) {
   step.Add(1100, 1);  // sees [401, 1101)
   step.Add(1100, 1, 1024);
   step.Add(1400, 1, 1024);  // sees [701, 1401)
-  AttentionPlan plan(layout, 700);
+  AttentionPlan plan({&layout, 1}, 700);
   plan.Build(step.plan(), 16, 0);
   EXPECT_EQ(SharersOf(plan), (Sharers{{0, {1, 1}}, {1, {2, 1}}, {2, {1, 1, 1}}}));
 }
@@ -265,7 +265,7 @@ TEST(AttentionPlan, PagesThatAWindowGaveBackAreNotLookedAt) {
   for (size_t s = 0; s < 2; ++s) {
     std::fill_n(step.table(s).groups[0].begin(), 1400 / kPageTokens, kNoPage);
   }
-  AttentionPlan plan(layout, 600);
+  AttentionPlan plan({&layout, 1}, 600);
   plan.Build(step.plan(), 16, 0);
   EXPECT_EQ(SharersOf(plan), (Sharers{{2, {1, 1}}, {3, {1, 1}}}));
 }
@@ -274,7 +274,7 @@ TEST(AttentionPlan, BlocksThatShareHaveTogetherAtMostSoManyTokens) {
   const KvLayout layout = LayoutOf({0});
   Sequences step(layout);
   for (int i = 0; i < 5; ++i) step.Add(512, 1, 512);
-  AttentionPlan plan(layout, 0);
+  AttentionPlan plan({&layout, 1}, 0);
   plan.Build(step.plan(), 2, 0);
   EXPECT_EQ(SharersOf(plan).at(0), (std::multiset<int>{2, 2, 1}));
   EXPECT_EQ(SharersOf(plan).at(1), (std::multiset<int>{1, 1, 1, 1, 1}));
@@ -286,7 +286,7 @@ TEST(AttentionPlan, ASharedPromptIsReadOnce) {
   constexpr int64_t kShared = 2048, kOwn = 40, kSequences = 16;
   Sequences step(layout);
   for (int i = 0; i < kSequences; ++i) step.Add(kShared + kOwn - 1, 1, kShared);
-  AttentionPlan plan(layout, 0);
+  AttentionPlan plan({&layout, 1}, 0);
   plan.Build(step.plan(), 32, 0);
   EXPECT_EQ(plan.positions(), kShared + kSequences * kOwn);
   // What is not shared is read by each.
@@ -300,7 +300,7 @@ TEST(AttentionPlan, APromptsKeysAreReadOncePerBlock) {
   const KvLayout layout = LayoutOf({0});
   Sequences step(layout);
   step.Add(1000, 64);
-  AttentionPlan plan(layout, 0);
+  AttentionPlan plan({&layout, 1}, 0);
   for (const int64_t enough_blocks : {int64_t{0}, kAnyTasks}) {
     plan.Build(step.plan(), 32, enough_blocks);
     EXPECT_EQ(plan.positions(), 1032 + 1064);
@@ -311,7 +311,7 @@ TEST(AttentionPlan, ADecodedTokenIsCutAtItsSplits) {
   const KvLayout layout = LayoutOf({0});
   Sequences step(layout);
   step.Add(3 * kAttentionSplit + 5, 1);
-  AttentionPlan plan(layout, 0);
+  AttentionPlan plan({&layout, 1}, 0);
   plan.Build(step.plan(), 16, 0);
   ASSERT_EQ(plan.blocks().size(), 1u);
   EXPECT_EQ(plan.blocks()[0].tasks, 4);
@@ -323,7 +323,7 @@ TEST(AttentionPlan, APromptIsCutOnlyWhereTasksAreFew) {
   const KvLayout layout = LayoutOf({0});
   Sequences step(layout);
   step.Add(kAttentionSplit - 8, 16);
-  AttentionPlan plan(layout, 0);
+  AttentionPlan plan({&layout, 1}, 0);
   plan.Build(step.plan(), 16, /*enough_blocks=*/1);
   EXPECT_EQ(plan.tasks().size(), 1u);
   EXPECT_EQ(plan.shared_slots(), 0);
@@ -336,7 +336,7 @@ TEST(AttentionPlan, SplitsBelowTheWindowAreSkipped) {
   const KvLayout layout = LayoutOf({100});
   Sequences step(layout);
   step.Add(10 * kAttentionSplit, 1);
-  AttentionPlan plan(layout, 100);
+  AttentionPlan plan({&layout, 1}, 100);
   plan.Build(step.plan(), 16, 0);
   EXPECT_EQ(plan.blocks()[0].first_split, 9);
   EXPECT_EQ(plan.blocks()[0].splits, 2);

@@ -32,7 +32,7 @@ class Step {
       std::vector<PageId>& pages = table.groups.emplace_back();
       while (std::ssize(pages) * page_tokens < position + count) {
         const bool same = (std::ssize(pages) + 1) * page_tokens <= shared;
-        pages.push_back(same ? tables_[0].groups[g][pages.size()] : NewPage());
+        pages.push_back(same ? tables_[0].groups[g][pages.size()] : NewPage(g));
       }
     }
     tables_.push_back(std::move(table));
@@ -57,7 +57,7 @@ class Step {
   std::vector<float> Attend(bool exact, int threads) {
     const StepPlan plan = Plan();
     ThreadPool pool(threads);
-    PagedAttention attention(BestKernels(), pool, layout_, kHeads, {.scale = kScale}, exact);
+    PagedAttention attention(BestKernels(), pool, {&layout_, 1}, kHeads, {.scale = kScale}, exact);
     attention.Prepare(plan);
     const int64_t floats = plan.tokens() * kRowFloats;
     const std::vector<float> q = RandomFloats(floats, 3);
@@ -72,7 +72,7 @@ class Step {
   void Prepare(int threads) {
     const StepPlan plan = Plan();
     ThreadPool pool(threads);
-    PagedAttention attention(BestKernels(), pool, layout_, kHeads, {.scale = kScale}, true);
+    PagedAttention attention(BestKernels(), pool, {&layout_, 1}, kHeads, {.scale = kScale}, true);
     attention.Prepare(plan);
     scratch_bytes = attention.ScratchBytes();
     bytes_read = attention.BytesRead();
@@ -89,7 +89,7 @@ class Step {
     double total = 0;
     for (int64_t p = 0; p <= position; ++p) {
       const PageId page = tables_[0].groups[0][p / page_tokens];
-      BestKernels().load_kv(layout_.type(), static_cast<int>(page_tokens), kHeadDim,
+      BestKernels().load_kv(layout_.type(0), static_cast<int>(page_tokens), kHeadDim,
                             static_cast<int>(p % page_tokens),
                             pool_.arena().tile(page, layout_.KTile(0, kv_head)),
                             pool_.arena().tile(page, layout_.VTile(0, kv_head)), k.data(), v.data());
@@ -112,14 +112,14 @@ class Step {
     }
     return plan;
   }
-  PageId NewPage() {
+  PageId NewPage(size_t group) {
     const PageId page = pool_.Allocate();
     const std::vector<float> x = RandomFloats(2 * kHeadDim * layout_.page_tokens(), page);
-    for (size_t tile = 0; tile < layout_.page_bytes(); tile += 2 * layout_.tile_bytes()) {
+    std::byte* const data = pool_.data(page);
+    for (const HeadTiles& head : layout_.Heads(group)) {
       for (int slot = 0; slot < layout_.page_tokens(); ++slot) {
-        std::byte* at = pool_.data(page) + tile;
-        BestKernels().store_kv(layout_.type(), layout_.page_tokens(), kHeadDim, slot, &x[2 * slot * kHeadDim],
-                               &x[(2 * slot + 1) * kHeadDim], at, at + layout_.tile_bytes());
+        BestKernels().store_kv(head.type, layout_.page_tokens(), kHeadDim, slot, &x[2 * slot * kHeadDim],
+                               &x[(2 * slot + 1) * kHeadDim], data + head.k.offset, data + head.v.offset);
       }
     }
     return page;
@@ -132,12 +132,35 @@ class Step {
   std::vector<int64_t> positions_;
 };
 
+// Layer 0 has other pages than layer 1, of which one group leaves a part of its pages empty.
+TEST(AttentionOverLayersOfSeveralTypes, IsThatOfEachType) {
+  const KvLayout mixed({{0, DType::kF16}, {700, DType::kInt4}, {0, DType::kInt8}}, kKvHeads, kHeadDim, 16);
+  const auto attend = [](const KvLayout& layout) {
+    Step step(layout);
+    for (const int64_t position : {1300, 5}) step.Add(position, 7);
+    return step.Attend(false, 2);
+  };
+  const std::vector<float> out = attend(mixed);
+  const size_t floats = out.size() / 3;
+  for (int layer = 0; layer < 3; ++layer) {
+    const DType type = mixed.type(layer);
+    const KvLayout alike({{0, type}, {700, type}, {0, type}}, kKvHeads, kHeadDim, 16);
+    ASSERT_EQ(alike.group_of(layer), mixed.group_of(layer));  // so its pages have the same numbers
+    const std::vector<float> expected = attend(alike);
+    const auto of_layer = [&](const std::vector<float>& all) {
+      return std::span(all).subspan(layer * floats, floats);
+    };
+    EXPECT_TRUE(std::ranges::equal(of_layer(out), of_layer(expected))) << layer;
+  }
+}
+
 class SharedPages : public testing::TestWithParam<std::string> {};
 
 TEST_P(SharedPages, GiveTheBitsOfPagesOfOnesOwn) {
   for (const bool exact : {true, false}) {
     for (const int page_tokens : {16, 48}) {
-      const KvLayout layout({{0}, {700}}, kKvHeads, kHeadDim, FindKvType(GetParam()).value(), page_tokens);
+      const DType type = FindKvType(GetParam()).value();
+      const KvLayout layout({{0, type}, {700, type}}, kKvHeads, kHeadDim, page_tokens);
       Step step(layout);
       step.Add(1300, 1);
       for (const int64_t shared : {1300, 1100, 1024, 600, 512, 300}) step.Add(1300 + shared % 7, 1, shared);
@@ -154,7 +177,7 @@ TEST_P(SharedPages, GiveTheBitsOfPagesOfOnesOwn) {
 // One layer over a whole prompt. A version that wrote all scores down would need as many floats as there are
 // pairs, head by head (Rabe and Staats 2021, section 1; FuseMax, Nayak et al. 2024, calls it three passes).
 TEST(AttentionOverAPrompt, NeedsTheSameMemoryWhateverItsLength) {
-  const KvLayout layout({{0}}, kKvHeads, kHeadDim, DType::kF32, 16);
+  const KvLayout layout({{.type = DType::kF32}}, kKvHeads, kHeadDim, 16);
   size_t first_bytes = 0;
   for (const int64_t tokens : {512, 2048, 16384, 32768}) {
     Step step(layout);
@@ -170,7 +193,7 @@ TEST(AttentionOverAPrompt, NeedsTheSameMemoryWhateverItsLength) {
 }
 
 TEST(AttentionOverAPrompt, ReadsKeysAndValuesOncePerBlockOfQueries) {
-  const KvLayout layout({{0}}, kKvHeads, kHeadDim, DType::kF16, 16);
+  const KvLayout layout({{}}, kKvHeads, kHeadDim, 16);
   const int64_t tokens = 4096, block = AttentionBlockTokens(kHeads / kKvHeads);
   Step step(layout);
   step.Add(0, tokens);
@@ -181,7 +204,7 @@ TEST(AttentionOverAPrompt, ReadsKeysAndValuesOncePerBlockOfQueries) {
 }
 
 TEST(AttentionOverAPrompt, IsThatInDoublePrecision) {
-  const KvLayout layout({{0}}, kKvHeads, kHeadDim, DType::kF32, 16);
+  const KvLayout layout({{.type = DType::kF32}}, kKvHeads, kHeadDim, 16);
   Step step(layout);
   step.Add(16384 - 200, 200);
   const std::vector<float> out = step.Attend(true, 2);

@@ -82,7 +82,7 @@ struct Form {
 class TinyFamilies : public ::testing::TestWithParam<Form> {
  protected:
   static ModelOptions Exact() {
-    return {.exact = true, .kv_type = DType::kF32, .page_tokens = 16, .max_step_tokens = 64};
+    return {.exact = true, .kv_types = DType::kF32, .page_tokens = 16, .max_step_tokens = 64};
   }
 
   ThreadPool pool_{2};
@@ -106,7 +106,7 @@ TEST(LongRope, ChoosesFactorsByTheServedContext) {
   for (const char* file : {"/model.gguf", "/."}) {
     SCOPED_TRACE(file);
     const auto model = Load(CaseFolder("phi3_longrope") + file, pool,
-                            {.exact = true, .kv_type = DType::kF32, .context_length = std::ssize(tokens)});
+                            {.exact = true, .kv_types = DType::kF32, .context_length = std::ssize(tokens)});
     ASSERT_NE(model, nullptr);
     EXPECT_LT(MaxDifference(model->Chunked(tokens, 64), golden.short_logits), 1e-3);
   }
@@ -145,7 +145,7 @@ class SameBits : public ::testing::TestWithParam<std::tuple<std::string, Arithme
   std::unique_ptr<TestModel> LoadWith(ThreadPool& pool) {
     const auto& [name, arithmetic] = GetParam();
     return Load(CaseFolder(name) + "/model.gguf", pool,
-                {.exact = arithmetic.exact, .kv_type = arithmetic.kv_type, .max_step_tokens = 2048});
+                {.exact = arithmetic.exact, .kv_types = arithmetic.kv_type, .max_step_tokens = 2048});
   }
 
   static std::vector<Token> Prompt(int64_t n, uint32_t seed) {
@@ -244,7 +244,8 @@ INSTANTIATE_TEST_SUITE_P(All, SameBits,
 TEST(Logits, OnlyWantedRowsAreComputed) {
   ThreadPool pool(2);
   const Golden golden = Golden::Read("llama");
-  const auto model = Load(CaseFolder("llama") + "/model.gguf", pool, {.exact = true, .kv_type = DType::kF32});
+  const auto model =
+      Load(CaseFolder("llama") + "/model.gguf", pool, {.exact = true, .kv_types = DType::kF32});
   PageTable table;
   const std::span<const Token> tokens(golden.tokens);
   EXPECT_TRUE(model->Step(table, tokens.first(30), LogitsWanted::kNone).empty());

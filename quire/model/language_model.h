@@ -4,6 +4,7 @@
 #define QUIRE_MODEL_LANGUAGE_MODEL_H_
 
 #include <cstdint>
+#include <span>
 #include <string>
 
 #include "quire/kv/kv_layout.h"
@@ -26,7 +27,9 @@ class LanguageModel {
  public:
   virtual ~LanguageModel() = default;
   virtual const ModelInfo& info() const = 0;
-  virtual const KvLayout& kv_layout() const = 0;
+  // Of the pages that sequences may have, by PageTable::layout. They have equal bytes.
+  virtual std::span<const KvLayout> kv_layouts() const = 0;
+  const KvLayout& kv_layout() const { return kv_layouts().front(); }
 
   // Computes the plan's tokens: writes their K and V into their pages in `kv`, and hands the wanted logits
   // to `sink`. A token's logits depend only on its own sequence's tokens, never on the rest of the plan.

@@ -26,7 +26,7 @@ namespace quire::testing {
 class TestModel {
  public:
   TestModel(std::unique_ptr<LanguageModel> model, size_t kv_bytes)
-      : model_(std::move(model)), cache_(model_->kv_layout(), MakePool(*model_, kv_bytes)) {}
+      : model_(std::move(model)), cache_(Layouts(*model_), MakePool(*model_, kv_bytes)) {}
 
   LanguageModel& model() { return *model_; }
   PageCache& cache() { return cache_; }
@@ -71,6 +71,9 @@ class TestModel {
   }
 
  private:
+  static std::vector<KvLayout> Layouts(const LanguageModel& model) {
+    return {model.kv_layouts().begin(), model.kv_layouts().end()};
+  }
   static PagePool MakePool(const LanguageModel& model, size_t bytes) {
     auto pool = PagePool::Create(bytes, model.kv_layout().page_bytes());
     QUIRE_CHECK(pool.has_value());

@@ -77,7 +77,7 @@ class References : public ::testing::TestWithParam<Case> {
   std::unique_ptr<TestModel> Load(bool exact) { return Load(exact, exact ? DType::kF32 : DType::kF16); }
   std::unique_ptr<TestModel> Load(bool exact, DType kv_type) {
     auto model =
-        LoadModel(path_, {.exact = exact, .kv_type = kv_type, .max_step_tokens = kStepTokens}, pool_);
+        LoadModel(path_, {.exact = exact, .kv_types = kv_type, .max_step_tokens = kStepTokens}, pool_);
     if (!model) ADD_FAILURE() << model.error().message;
     return std::make_unique<TestModel>(std::move(*model), size_t{512} << 20);
   }

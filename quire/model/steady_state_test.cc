@@ -12,12 +12,15 @@ using testing::LoadModel;
 using testing::TestModel;
 
 // Bytes taken by forward passes that decode `steps` tokens of each sequence, after as many to warm up.
-size_t TakenByDecoding(const std::string& path, int64_t prompt_tokens, int sequences, int steps) {
+size_t TakenByDecoding(const std::string& path, int64_t prompt_tokens, int sequences, int steps,
+                       const ModelOptions& options = {}) {
   ThreadPool pool(1);
-  auto loaded = LoadModel(path, {}, pool);
+  auto loaded = LoadModel(path, options, pool);
   EXPECT_TRUE(loaded.has_value());
   TestModel model(std::move(*loaded), size_t{512} << 20);
   std::vector<PageTable> tables(static_cast<size_t>(sequences));
+  const int layouts = static_cast<int>(model.model().kv_layouts().size());
+  for (int i = 0; i < sequences; ++i) tables[i].layout = i % layouts;
   const std::vector<Token> prompt(static_cast<size_t>(prompt_tokens), 7);
   for (PageTable& table : tables) model.Step(table, prompt, LogitsWanted::kLast);
 
@@ -43,6 +46,11 @@ TEST(SteadyState, DecodingTakesNoMemoryWhateverTheFamily) {
     const std::string path = std::string(QUIRE_SOURCE_DIR) + "/tests/data/families/" + name + "/model.gguf";
     EXPECT_EQ(TakenByDecoding(path, 20, 3, 10), 0u) << name;
   }
+}
+
+TEST(SteadyState, DecodingWithSeveralTypesOfPagesTakesNoMemory) {
+  const std::string path = std::string(QUIRE_SOURCE_DIR) + "/tests/data/families/gemma3/model.gguf";
+  EXPECT_EQ(TakenByDecoding(path, 20, 4, 10, {.more_kv_types = {DType::kInt8, DType::kInt4}}), 0u);
 }
 
 TEST(SteadyState, DecodingOfARealModelTakesNoMemory) {

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "quire/base/check.h"
+#include "quire/kv/equal_pages.h"
 #include "quire/model/attention.h"
 #include "quire/model/config.h"
 #include "quire/model/linear.h"
@@ -43,11 +44,12 @@ struct StepRow {
 
 class Transformer final : public LanguageModel {
  public:
-  Transformer(std::shared_ptr<const ModelFiles> files, ModelConfig config, Weights weights, KvLayout layout,
-              StepMemory memory, const ModelOptions& options, const KernelTable& kernels, ThreadPool& pool);
+  Transformer(std::shared_ptr<const ModelFiles> files, ModelConfig config, Weights weights,
+              std::vector<KvLayout> layouts, StepMemory memory, const ModelOptions& options,
+              const KernelTable& kernels, ThreadPool& pool);
 
   const ModelInfo& info() const override { return info_; }
-  const KvLayout& kv_layout() const override { return layout_; }
+  std::span<const KvLayout> kv_layouts() const override { return layouts_; }
   void Forward(const StepPlan& plan, const PageArena& kv, const LogitsSink& sink) override;
 
  private:
@@ -76,7 +78,7 @@ class Transformer final : public LanguageModel {
   const std::shared_ptr<const ModelFiles> files_;  // holds the embedding
   const ModelConfig config_;
   const Weights weights_;
-  const KvLayout layout_;
+  const std::vector<KvLayout> layouts_;
   const KernelTable& kernels_;
   ThreadPool& pool_;
   const int64_t max_rows_;
@@ -101,19 +103,19 @@ int64_t ServedContext(const ModelConfig& config, const ModelOptions& options) {
 }
 
 Transformer::Transformer(std::shared_ptr<const ModelFiles> files, ModelConfig config, Weights weights,
-                         KvLayout layout, StepMemory memory, const ModelOptions& options,
+                         std::vector<KvLayout> layouts, StepMemory memory, const ModelOptions& options,
                          const KernelTable& kernels, ThreadPool& pool)
     : files_(std::move(files)),
       config_(std::move(config)),
       weights_(std::move(weights)),
-      layout_(std::move(layout)),
+      layouts_(std::move(layouts)),
       kernels_(kernels),
       pool_(pool),
       max_rows_(options.max_step_tokens),
       memory_(std::move(memory)),
       rope_(MakeRopeFrequencies(config_.rope, ServedContext(config_, options))),
       local_rope_(MakeRopeFrequencies(config_.local_rope, ServedContext(config_, options))),
-      attention_(kernels, pool, layout_, config_.heads, AttentionParamsOf(config_), options.exact),
+      attention_(kernels, pool, layouts_, config_.heads, AttentionParamsOf(config_), options.exact),
       head_scratch_(pool.threads() * kHeadScratchFloats) {
   info_ = {.name = config_.name,
            .architecture = config_.architecture,
@@ -235,13 +237,14 @@ void Transformer::RotateAndStore(int layer, int64_t row, const PageTable& table,
   for (int64_t h = 0; h < config_.heads; ++h) rotate(q + h * head_dim, weights.q_norm);
 
   const int64_t position = rows_[row].position;
-  const int64_t page_tokens = layout_.page_tokens();
-  const PageId page = table.groups[layout_.group_of(layer)][position / page_tokens];
-  for (int h = 0; h < layout_.kv_heads(); ++h) {
+  const KvLayout& layout = layouts_[table.layout];
+  const int64_t page_tokens = layout.page_tokens();
+  const PageId page = table.groups[layout.group_of(layer)][position / page_tokens];
+  for (int h = 0; h < layout.kv_heads(); ++h) {
     rotate(k + h * head_dim, weights.k_norm);
-    kernels_.store_kv(layout_.type(), layout_.page_tokens(), layout_.head_dim(),
+    kernels_.store_kv(layout.type(layer), layout.page_tokens(), layout.head_dim(),
                       static_cast<int>(position % page_tokens), k + h * head_dim, v + h * head_dim,
-                      kv.tile(page, layout_.KTile(layer, h)), kv.tile(page, layout_.VTile(layer, h)));
+                      kv.tile(page, layout.KTile(layer, h)), kv.tile(page, layout.VTile(layer, h)));
   }
 }
 
@@ -378,22 +381,41 @@ void Transformer::Logits(const LogitsSink& sink) {
 
 }  // namespace
 
-KvLayout KvLayoutOf(const ModelConfig& config, DType kv_type, int page_tokens) {
-  std::vector<LayerKv> layers;
-  for (const LayerConfig& layer : config.layers) layers.push_back({.window = layer.window});
-  return KvLayout(layers, static_cast<int>(config.kv_heads), static_cast<int>(config.head_dim), kv_type,
-                  page_tokens);
+Result<KvLayout> KvLayoutOf(const ModelConfig& config, const LayerTypes& kv_types, int page_tokens) {
+  QUIRE_ASSIGN(std::vector<KvLayout> layouts, KvLayoutsOf(config, {&kv_types, 1}, page_tokens));
+  return std::move(layouts.front());
+}
+
+Result<std::vector<KvLayout>> KvLayoutsOf(const ModelConfig& config, std::span<const LayerTypes> kv_types,
+                                          int page_tokens) {
+  std::vector<std::vector<LayerKv>> choices;
+  for (const LayerTypes& kv_type : kv_types) {
+    QUIRE_ASSIGN(const std::vector<DType> types, kv_type.Of(static_cast<int>(config.layers.size())));
+    std::vector<LayerKv> layers;
+    for (size_t i = 0; i < types.size(); ++i) {
+      layers.push_back({.window = config.layers[i].window, .type = types[i]});
+    }
+    if (std::ranges::find(choices, layers) != choices.end()) {
+      return Fail(ErrorCode::kInvalidArgument, "KV pages of type '{}' are asked for twice; give it once",
+                  kv_type.Name());
+    }
+    choices.push_back(std::move(layers));
+  }
+  return LayoutsOverEqualPages(choices, static_cast<int>(config.kv_heads), static_cast<int>(config.head_dim),
+                               page_tokens);
 }
 
 Result<std::unique_ptr<LanguageModel>> LoadTransformer(std::shared_ptr<const ModelFiles> files,
                                                        const ModelOptions& options,
                                                        const KernelTable& kernels, ThreadPool& pool) {
   QUIRE_ASSIGN(ModelConfig config, ReadModelConfig(*files));
+  std::vector<LayerTypes> kv_types = options.more_kv_types;
+  kv_types.insert(kv_types.begin(), options.kv_types);
+  QUIRE_ASSIGN(std::vector<KvLayout> layouts, KvLayoutsOf(config, kv_types, options.page_tokens));
   QUIRE_ASSIGN(Weights weights, LoadWeights(*files, config, options.exact, kernels, pool, options.progress));
   QUIRE_ASSIGN(StepMemory memory, StepMemory::Allocate(config, options.max_step_tokens));
-  KvLayout layout = KvLayoutOf(config, options.kv_type, options.page_tokens);
   return std::make_unique<Transformer>(std::move(files), std::move(config), std::move(weights),
-                                       std::move(layout), std::move(memory), options, kernels, pool);
+                                       std::move(layouts), std::move(memory), options, kernels, pool);
 }
 
 }  // namespace quire

@@ -5,12 +5,15 @@
 
 #include <functional>
 #include <memory>
+#include <span>
+#include <vector>
 
 #include "quire/base/result.h"
 #include "quire/base/thread_pool.h"
 #include "quire/files/model_files.h"
 #include "quire/kernels/kernels.h"
 #include "quire/kv/kv_layout.h"
+#include "quire/kv/layer_types.h"
 #include "quire/model/config.h"
 #include "quire/model/language_model.h"
 
@@ -19,8 +22,9 @@ namespace quire {
 struct ModelOptions {
   // f32 activations, no int8: for comparison with references.
   bool exact = false;
-  // Type of KV pages: one of KvTypes().
-  DType kv_type = DType::kF16;
+  // Of KV pages: that of the first layout, and of further ones that sequences may have.
+  LayerTypes kv_types = DType::kF16;
+  std::vector<LayerTypes> more_kv_types = {};
   // Tokens per page: a multiple of kPageLane.
   int page_tokens = 16;
   // Most tokens in one StepPlan; sizes the activation memory.
@@ -32,8 +36,12 @@ struct ModelOptions {
   std::function<void(double)> progress = {};
 };
 
-// Where the keys and values of a model's tokens lie.
-KvLayout KvLayoutOf(const ModelConfig& config, DType kv_type, int page_tokens);
+// Where the keys and values of a model's tokens lie. Errors: those of LayerTypes::Of.
+Result<KvLayout> KvLayoutOf(const ModelConfig& config, const LayerTypes& kv_types, int page_tokens);
+// Layouts for each of `kv_types`, of pages of equal bytes. REQUIRES: there is one. Errors: also
+// kInvalidArgument where two are the same.
+Result<std::vector<KvLayout>> KvLayoutsOf(const ModelConfig& config, std::span<const LayerTypes> kv_types,
+                                          int page_tokens);
 
 // Errors: kUnsupported for an unknown architecture (listing the known ones), kCorrupt for missing or
 // misshapen tensors (naming them), kResourceExhausted for memory. `pool`, `kernels` outlive the model;

@@ -1,5 +1,6 @@
 #include "quire/server/call_fields.h"
 
+#include <fmt/ranges.h>
 #include <sys/random.h>
 
 #include <algorithm>
@@ -156,6 +157,17 @@ std::string ReadCacheSalt(JsonFields& fields) {
   return *salt;
 }
 
+std::string ReadKvType(JsonFields& fields, const ServedModel& served) {
+  const std::string type = fields.String("kv_type").value_or("");
+  if (type.empty() && !fields.Has("kv_type")) return type;
+  const std::vector<std::string> offered = served.engine->kv_types();
+  if (std::ranges::find(offered, type) == offered.end()) {
+    fields.Reject("kv_type", fmt::format("is '{}', which this server does not offer; it has '{}'", type,
+                                         fmt::join(offered, "', '")));
+  }
+  return type;
+}
+
 bool ReadRetention(JsonFields& fields, Request& request) {
   constexpr int64_t kMost = 256;
   request.session.id = ReadShortText(fields, "session_id", kMost);
@@ -174,7 +186,7 @@ bool ReadRetention(JsonFields& fields, Request& request) {
 // A prefix has one pin, however often it is asked for.
 void KeepPrefix(Request& request, int64_t tokens, double ttl_s) {
   const auto prefix = std::span(request.prompt).first(tokens);
-  std::string name = ToHex(ChildKey(RootKey(request.cache_salt), prefix));
+  std::string name = ToHex(ChildKey(RootKey(request.cache_salt, request.kv_type), prefix));
   request.kept.push_back({.name = std::move(name), .tokens = tokens, .ttl_s = ttl_s});
 }
 

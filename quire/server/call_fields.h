@@ -29,6 +29,9 @@ int64_t CountCharacters(std::string_view text);
 // Whose cached prefixes the request shares: those of equal salt. Empty when the field is absent.
 std::string ReadCacheSalt(JsonFields& fields);
 
+// The type of the request's KV pages, as Request has it: one that the server offers.
+std::string ReadKvType(JsonFields& fields, const ServedModel& served);
+
 // The session that the request belongs to, the tool that the client runs next, and how long its prompt is to
 // stay cached: session_id, expected_tool, prompt_cache_key, prompt_cache_retention. True: for a day.
 bool ReadRetention(JsonFields& fields, Request& request);

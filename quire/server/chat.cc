@@ -76,6 +76,7 @@ ApiResult<Call> ReadChat(const ordered_json& body, const ServedModel& served) {
   request.priority = static_cast<int>(fields.Integer("priority", -1'000'000, 1'000'000).value_or(0));
   request.tenant = fields.String("user").value_or("");
   request.cache_salt = ReadCacheSalt(fields);
+  request.kv_type = ReadKvType(fields, served);
   const bool keeps_prompt = ReadRetention(fields, request);
   request.session.tools = ToolNames(fields);
   const bool add_special = fields.Bool("add_special_tokens", false);

@@ -114,6 +114,7 @@ ApiResult<Call> ReadCompletion(const ordered_json& body, const ServedModel& serv
   common.priority = static_cast<int>(fields.Integer("priority", -1'000'000, 1'000'000).value_or(0));
   common.tenant = fields.String("user").value_or("");
   common.cache_salt = ReadCacheSalt(fields);
+  common.kv_type = ReadKvType(fields, served);
   const bool keeps_prompt = ReadRetention(fields, common);
   if (fields.error()) return std::unexpected(*fields.error());
 

@@ -92,7 +92,7 @@ class FakeModel final : public LanguageModel {
     info_.context_length = context;
   }
   const ModelInfo& info() const override { return info_; }
-  const KvLayout& kv_layout() const override { throw std::logic_error("a fake model has no KV"); }
+  std::span<const KvLayout> kv_layouts() const override { throw std::logic_error("a fake model has no KV"); }
   void Forward(const StepPlan&, const PageArena&, const LogitsSink&) override {
     throw std::logic_error("a fake model computes nothing");
   }
@@ -191,6 +191,7 @@ class FakeEngine final : public Engine {
     thread_ = std::thread([this] { Loop(); });
   }
 
+  std::vector<std::string> kv_types() const override { return {"f16", "int8"}; }
   Result<int64_t> OutputLimit(const Request& request) const override {
     const auto prompt = std::ssize(request.prompt);
     const int64_t room = fake_.context - prompt;
@@ -304,7 +305,7 @@ class FakeEngine final : public Engine {
     metrics_.pins.Set(static_cast<double>(pins_.size()));
     return true;
   }
-  bool Keep(std::string, std::vector<Token>) override { return true; }
+  bool Keep(std::string, std::string, std::vector<Token>) override { return true; }
 
  private:
   // A page for every request.

@@ -19,6 +19,7 @@ namespace {
 ordered_json RequestJson(const RequestMemory& request) {
   return {{"id", request.id},
           {"tenant", request.tenant},
+          {"kv_type", request.kv_type},
           {"state", request.running ? "running" : "waiting"},
           {"sequences", request.sequences},
           {"age_seconds", request.age_s},
@@ -49,6 +50,17 @@ ordered_json TenantsJson(const std::vector<RequestMemory>& requests) {
                        {"shared_bytes", sum.shared_bytes}});
   }
   return tenants;
+}
+
+ordered_json TypesJson(const std::vector<KvTypeMemory>& types) {
+  ordered_json list = ordered_json::array();
+  for (const KvTypeMemory& type : types) {
+    list.push_back({{"kv_type", type.name},
+                    {"page_tokens", type.page_tokens},
+                    {"cached_bytes", type.usage.cached},
+                    {"used_bytes", type.usage.used}});
+  }
+  return list;
 }
 
 // What every owner has pinned; a page that two of them pin counts for both.
@@ -118,7 +130,8 @@ ordered_json MemoryJson(const MemoryReport& report) {
                            {"cached_bytes", kv.cached},
                            {"used_bytes", kv.used},
                            {"shared_bytes", report.shared_bytes},
-                           {"waste_bytes", kv.used - kv.filled}}},
+                           {"waste_bytes", kv.used - kv.filled},
+                           {"types", TypesJson(report.types)}}},
                          {"tenants", TenantsJson(report.requests)},
                          {"requests", std::move(requests)}};
   memory["pinned_bytes"] = report.pinned_bytes;

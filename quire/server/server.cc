@@ -281,7 +281,8 @@ ordered_json ApiServer::ModelJson(const std::string& name) const {
           {"owned_by", "quire"},
           {"root", served_.names.front()},
           {"parent", nullptr},
-          {"max_model_len", served_.context_length}};
+          {"max_model_len", served_.context_length},
+          {"kv_types", served_.engine->kv_types()}};
 }
 
 HttpResponse ApiServer::ListModels() const {

@@ -141,6 +141,7 @@ void SessionRoutes::Create(const HttpRequest& request, ExchangePtr exchange) {
   session.metadata = ReadMetadata(fields);
   session.ttl_s = fields.Integer("ttl", 1, kMaxTtl_s).value_or(kDay_s);
   session.salt = ReadCacheSalt(fields);
+  session.kv_type = ReadKvType(fields, served_);
   session.owner = Owner(request, fields.String("user").value_or(""));
   if (fields.error()) return exchange->Respond(ErrorResponse(*fields.error()));
   Respond(exchange, store_.Add(std::move(session), Now()));
@@ -211,6 +212,7 @@ void SessionRoutes::Pin(const Session& session, JsonFields& fields, ExchangePtr 
   const bool asked = served_.engine->Pin({.name = PinName(session.id),
                                           .owner = session.owner,
                                           .salt = session.salt,
+                                          .kv_type = session.kv_type,
                                           .tokens = session.tokens,
                                           .ttl_s = static_cast<double>(ttl_s)},
                                          answer);
@@ -228,7 +230,7 @@ void SessionRoutes::Save(const Session& session, JsonFields&, ExchangePtr exchan
     return exchange->Respond(ErrorResponse(ErrorWithStatus(
         409, "nothing can be saved: the server was started without --kv-disk FOLDER", "no_disk")));
   }
-  served_.engine->Keep(session.salt, session.tokens);
+  served_.engine->Keep(session.salt, session.kv_type, session.tokens);
   Respond(exchange, store_.Save(session.owner, session.id, Now()));
 }
 
@@ -243,6 +245,7 @@ void SessionRoutes::Restore(const Session& session, JsonFields&, ExchangePtr exc
   request.sampling.max_tokens = 0;
   request.tenant = request.owner = session.owner;
   request.cache_salt = session.salt;
+  request.kv_type = session.kv_type;
   const auto done = [this, exchange, id = session.id, owner = session.owner](const OutputEvent& event) {
     exchange->Post([this, exchange, id, owner, event] {
       if (event.error) return exchange->Respond(ErrorResponse(FromError(*event.error)));
@@ -278,6 +281,14 @@ ApiResult<void> SessionRoutes::Join(const HttpRequest& head, Call& call) {
     return std::unexpected(
         BadField("cache_salt", "cache_salt differs from that of the session; leave one of them out"));
   }
+  if (request.kv_type.empty()) request.kv_type = session->kv_type;
+  const auto named = [this](const std::string& type) {
+    return type.empty() ? served_.engine->kv_types().front() : type;
+  };
+  if (named(request.kv_type) != named(session->kv_type)) {
+    return std::unexpected(
+        BadField("kv_type", "kv_type differs from that of the session; leave one of them out"));
+  }
   call.record = [this, id = session->id](std::vector<Token> tokens) { Answered(id, std::move(tokens)); };
   return {};
 }
@@ -291,6 +302,7 @@ void SessionRoutes::Answered(const std::string& id, std::vector<Token> tokens) {
   served_.engine->Pin({.name = PinName(id),
                        .owner = session->owner,
                        .salt = session->salt,
+                       .kv_type = session->kv_type,
                        .tokens = session->tokens,
                        .ttl_s = static_cast<double>(expires - now)},
                       [this, id, expires](const Result<int64_t>& pinned) {

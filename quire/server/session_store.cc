@@ -27,15 +27,11 @@ bool IsOver(const Session& session, int64_t now) {
 
 // A line of JSON, then the tokens.
 std::string ToRecord(const Session& session) {
-  ordered_json head = {{"id", session.id},
-                       {"owner", session.owner},
-                       {"name", session.name},
-                       {"metadata", session.metadata},
-                       {"salt", session.salt},
-                       {"created", session.created},
-                       {"last_used", session.last_used},
-                       {"ttl", session.ttl_s},
-                       {"requests", session.requests},
+  ordered_json head = {{"id", session.id},           {"owner", session.owner},
+                       {"name", session.name},       {"metadata", session.metadata},
+                       {"salt", session.salt},       {"kv_type", session.kv_type},
+                       {"created", session.created}, {"last_used", session.last_used},
+                       {"ttl", session.ttl_s},       {"requests", session.requests},
                        {"saved", *session.saved}};
   std::string record = DumpJson(head) + "\n";
   record.append(reinterpret_cast<const char*>(session.tokens.data()), session.tokens.size() * sizeof(Token));
@@ -52,6 +48,7 @@ std::optional<Session> FromRecord(std::string_view record) {
                     .name = head.at("name"),
                     .metadata = head.at("metadata"),
                     .salt = head.at("salt"),
+                    .kv_type = head.value("kv_type", ""),
                     .created = head.at("created"),
                     .last_used = head.at("last_used"),
                     .ttl_s = head.at("ttl"),
@@ -80,6 +77,7 @@ ordered_json SessionJson(const Session& session) {
       {"expires_at", session.saved ? ordered_json(nullptr) : ordered_json(session.last_used + session.ttl_s)},
       {"name", session.name.empty() ? ordered_json(nullptr) : ordered_json(session.name)},
       {"metadata", session.metadata},
+      {"kv_type", session.kv_type.empty() ? ordered_json(nullptr) : ordered_json(session.kv_type)},
       {"requests", session.requests},
       {"tokens", session.tokens.size()},
       {"pin", std::move(pin)},

@@ -31,7 +31,8 @@ struct Session {
   std::string owner;
   std::string name;
   nlohmann::ordered_json metadata = nlohmann::ordered_json::object();
-  std::string salt;  // of all its requests
+  std::string salt;     // of all its requests
+  std::string kv_type;  // of all its requests, as Request has it
   int64_t created = 0;
   int64_t last_used = 0;
   int64_t ttl_s = 0;          // without a request: then it goes, unless it is saved

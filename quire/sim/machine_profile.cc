@@ -103,13 +103,6 @@ std::optional<DType> WeightType(const std::string& name) {
   return std::nullopt;
 }
 
-std::string KvName(DType type) {
-  for (const KvTypeRow& row : KvTypes()) {
-    if (row.type == type) return std::string(row.name);
-  }
-  return "";
-}
-
 void ReadAttention(Reader& reader, MachineProfile& profile) {
   reader.ForMembers("attention", [&](const std::string& type, Reader& dims) {
     const auto kv_type = FindKvType(type);
@@ -177,7 +170,7 @@ ordered_json ProfileJson(const MachineProfile& p) {
   }
   for (const auto& [type, by_dim] : p.attention) {
     for (const auto& [dim, speed] : by_dim) {
-      json["attention"][KvName(type)]["head_dims"][std::to_string(dim)] = {
+      json["attention"][KvTypeName(type)]["head_dims"][std::to_string(dim)] = {
           {"seconds_per_key_by_rows", CurveJson(speed.seconds)}, {"exposed", speed.exposed}};
     }
   }

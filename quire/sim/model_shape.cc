@@ -33,6 +33,7 @@ int64_t ModelShape::SequenceBytes(int64_t tokens, int64_t chunk_tokens) const {
 
 Result<ModelShape> ReadModelShape(const ModelFiles& files, const ShapeOptions& options) {
   QUIRE_ASSIGN(ModelConfig config, ReadModelConfig(files));
+  QUIRE_ASSIGN(KvLayout kv, KvLayoutOf(config, options.kv_types, options.page_tokens));
   QUIRE_ASSIGN(const Weights weights, DescribeWeights(files, config, /*exact=*/false));
   ModelShape shape{.name = config.name,
                    .hidden = config.hidden,
@@ -42,7 +43,7 @@ Result<ModelShape> ReadModelShape(const ModelFiles& files, const ShapeOptions& o
                    .context = config.context_length,
                    .layers = {},
                    .output = ShapeOf(weights.output),
-                   .kv = KvLayoutOf(config, options.kv_type, options.page_tokens),
+                   .kv = std::move(kv),
                    .weight_bytes = weights.bytes,
                    .activation_bytes = StepMemory::Bytes(config, options.max_step_tokens)};
   for (const LayerWeights& layer : weights.layers) {

@@ -11,6 +11,7 @@
 #include "quire/files/model_files.h"
 #include "quire/kernels/dtype.h"
 #include "quire/kv/kv_layout.h"
+#include "quire/kv/layer_types.h"
 
 namespace quire {
 
@@ -57,7 +58,7 @@ struct ModelShape {
 };
 
 struct ShapeOptions {
-  DType kv_type = DType::kF16;
+  LayerTypes kv_types = DType::kF16;
   int page_tokens = 16;
   int64_t max_step_tokens = 512;
 };

@@ -23,9 +23,10 @@ double PairsSeen(int64_t position, int64_t tokens, int64_t window) {
 }
 
 // Of the keys and values that a sequence's tokens see in one layer.
-double KvBytes(const KvLayout& kv, const SequenceWork& work, int64_t window) {
+double KvBytes(const KvLayout& kv, const SequenceWork& work, int layer) {
+  const int64_t window = kv.groups()[kv.group_of(layer)].window;
   const PositionRange seen{FirstVisible(work.position, window), work.position + work.tokens};
-  return static_cast<double>(seen.size()) * static_cast<double>(kv.LayerBytesPerToken());
+  return static_cast<double>(seen.size()) * static_cast<double>(kv.LayerBytesPerToken(layer));
 }
 
 }  // namespace
@@ -72,11 +73,12 @@ Result<Roofline> Roofline::Create(ModelShape model, MachineProfile machine) {
         "with quire doctor --json",
         Info(type).name);
   }
-  if (!machine.attention.contains(model.kv.type())) {
+  for (const DType type : model.kv.types()) {
+    if (machine.attention.contains(type)) continue;
     return Fail(
         ErrorCode::kUnsupported,
-        "the machine's profile has no attention over KV pages of the type asked for; measure it again "
-        "with quire doctor --json");
+        "the machine's profile has no attention over {} pages; measure it again with quire doctor --json",
+        KvTypeName(type));
   }
   return Roofline(std::move(model), std::move(machine));
 }
@@ -120,20 +122,22 @@ void Roofline::AddRows(double seconds_per_row, int64_t rows, StepCost& cost) con
   if (rows > 1) cost[Resource::kHandOver] += machine_.region_s;
 }
 
-void Roofline::AddAttention(int64_t window, const std::vector<SequenceWork>& sequences, double read_speed,
+void Roofline::AddAttention(int layer, const std::vector<SequenceWork>& sequences, double read_speed,
                             StepCost& cost) const {
   const KvLayout& kv = model_.kv;
+  const int64_t window = kv.groups()[kv.group_of(layer)].window;
+  const DType type = kv.type(layer);
   const int64_t per_kv = model_.heads_per_kv();
   const int64_t block_tokens = AttentionBlockTokens(per_kv);
   double seconds = 0, bytes = 0;
   int64_t blocks = 0, tasks = 0, uncut = 0;
   for (const SequenceWork& s : sequences) {
-    bytes += KvBytes(kv, s, window);
+    bytes += KvBytes(kv, s, layer);
     for (int64_t t = 0; t < s.tokens; t += block_tokens) {
       const int64_t tokens = std::min(block_tokens, s.tokens - t);
       const double keys = PairsSeen(s.position + t, tokens, window) / static_cast<double>(tokens);
       seconds += keys * kv.kv_heads() *
-                 machine_.AttentionSeconds(kv.type(), kv.head_dim(), static_cast<double>(tokens * per_kv));
+                 machine_.AttentionSeconds(type, kv.head_dim(), static_cast<double>(tokens * per_kv));
       const auto splits = (static_cast<int64_t>(keys) + kAttentionSplit - 1) / kAttentionSplit;
       (tokens == 1 ? tasks : uncut) += splits;
       ++blocks;
@@ -145,7 +149,7 @@ void Roofline::AddAttention(int64_t window, const std::vector<SequenceWork>& seq
   // Where tasks are few, the last ones leave threads idle.
   const int64_t turns = (tasks + machine_.threads - 1) / machine_.threads;
   seconds *= static_cast<double>(turns) / static_cast<double>(tasks);
-  cost[Resource::kKv] += bytes / read_speed * machine_.AttentionExposed(kv.type(), kv.head_dim());
+  cost[Resource::kKv] += bytes / read_speed * machine_.AttentionExposed(type, kv.head_dim());
   cost[Resource::kAttention] += seconds;
   cost[Resource::kHandOver] += machine_.region_s;
 }
@@ -181,9 +185,7 @@ StepCost Roofline::Step(const std::vector<SequenceWork>& sequences) const {
   for (const SequenceWork& s : sequences) {
     rows += s.tokens;
     wanted += s.logits ? 1 : 0;
-    for (const LayerGroup& group : model_.kv.groups()) {
-      bytes += KvBytes(model_.kv, s, group.window) * static_cast<double>(group.layers.size());
-    }
+    for (int layer = 0; layer < model_.kv.layers(); ++layer) bytes += KvBytes(model_.kv, s, layer);
   }
   const double read_speed = machine_.ReadSpeed(bytes);
   StepCost cost;
@@ -191,8 +193,7 @@ StepCost Roofline::Step(const std::vector<SequenceWork>& sequences) const {
     const bool last = i + 1 == model_.layers.size();
     AddLayer(model_.layers[i], rows, last ? wanted : rows, read_speed, cost);
     if (last && wanted == 0) break;
-    const int group = model_.kv.group_of(static_cast<int>(i));
-    AddAttention(model_.kv.groups()[group].window, sequences, read_speed, cost);
+    AddAttention(static_cast<int>(i), sequences, read_speed, cost);
   }
   AddLogits(wanted, read_speed, cost);
   return cost;

@@ -71,7 +71,7 @@ class Roofline {
 
   void AddProducts(const std::vector<MatrixShape>& matrices, int64_t rows, double read_speed,
                    StepCost& cost) const;
-  void AddAttention(int64_t window, const std::vector<SequenceWork>& sequences, double read_speed,
+  void AddAttention(int layer, const std::vector<SequenceWork>& sequences, double read_speed,
                     StepCost& cost) const;
   void AddRows(double seconds_per_row, int64_t rows, StepCost& cost) const;
   void AddLayer(const LayerShape& layer, int64_t rows, int64_t rows_after_attention, double read_speed,

@@ -23,7 +23,7 @@ ModelShape Model(int64_t window = 0) {
                    .context = 100000,
                    .layers = {layer, layer},
                    .output = matrix(4096, 1024),
-                   .kv = KvLayout({{window}, {window}}, 2, 64, DType::kF16, 16)};
+                   .kv = KvLayout({{window}, {window}}, 2, 64, 16)};
   model.weight_bytes = model.step_bytes();
   return model;
 }

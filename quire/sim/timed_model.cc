@@ -32,7 +32,7 @@ Result<StepPrices> ParseStepPrices(std::string_view text) {
 
 TimedModel::TimedModel(const LanguageModel& like, const StepPrices& prices, ManualClock& clock)
     : info_(like.info()),
-      layout_(like.kv_layout()),
+      layouts_(like.kv_layouts().begin(), like.kv_layouts().end()),
       prices_(prices),
       clock_(clock),
       logits_(like.info().vocab_size) {}

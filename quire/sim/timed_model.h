@@ -28,13 +28,13 @@ class TimedModel final : public LanguageModel {
   TimedModel(const LanguageModel& like, const StepPrices& prices, ManualClock& clock);
 
   const ModelInfo& info() const override { return info_; }
-  const KvLayout& kv_layout() const override { return layout_; }
+  std::span<const KvLayout> kv_layouts() const override { return layouts_; }
   // Every token is followed by token 1.
   void Forward(const StepPlan& plan, const PageArena& kv, const LogitsSink& sink) override;
 
  private:
   const ModelInfo info_;
-  const KvLayout layout_;
+  const std::vector<KvLayout> layouts_;
   const StepPrices prices_;
   ManualClock& clock_;
   std::vector<float> logits_;

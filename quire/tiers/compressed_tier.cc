@@ -19,8 +19,8 @@ int64_t CostOf(const std::vector<std::byte>& coded) { return std::ssize(coded) +
 
 }  // namespace
 
-CompressedTier::CompressedTier(CompressedTierOptions options, std::unique_ptr<PageCodec> codec)
-    : options_(options), codec_(std::move(codec)) {
+CompressedTier::CompressedTier(CompressedTierOptions options, std::vector<std::unique_ptr<PageCodec>> codecs)
+    : options_(options), codecs_(std::move(codecs)) {
   usage_.name = "compressed";
   usage_.limit = options_.quota_bytes;
   LearnReadTime();
@@ -44,12 +44,13 @@ void CompressedTier::LearnReadTime() {
     const auto bits = static_cast<uint8_t>(random() >> 8);
     page[i] = static_cast<std::byte>(i % 2 == 0 ? bits : (bits & 0x87) | 0x38);
   }
-  const std::vector<std::byte> coded = codec_->Encode(page);
+  const PageCodec& codec = *codecs_.front();
+  const std::vector<std::byte> coded = codec.Encode(page);
   meter_.Learn(0, kWakeSeconds);
   double seconds = 1e9;
   for (int i = 0; i < 3; ++i) {  // the fastest: the others were interrupted
     const TimePoint begin = Clock::System().Now();
-    if (!codec_->Decode(coded, page)) return;
+    if (!codec.Decode(coded, page)) return;
     seconds = std::min(seconds, Seconds(Clock::System().Now() - begin));
   }
   meter_.Learn(std::ssize(page), seconds / std::max(1, options_.threads));
@@ -68,10 +69,10 @@ bool CompressedTier::Wants(const PageKey& key, Moment moment) const {
 }
 
 bool CompressedTier::StartWrite(const PageKey& key, Moment moment, std::span<const std::byte> page,
-                                uint64_t tag) {
+                                size_t form, uint64_t tag) {
   if (under_way_ == options_.depth || !Wants(key, moment)) return false;
-  entries_.emplace(key, Entry{.coded = nullptr, .last_use = ++uses_});
-  Start({.writes = true, .key = key, .tag = tag, .from = page});
+  entries_.emplace(key, Entry{.coded = nullptr, .form = form, .last_use = ++uses_});
+  Start({.writes = true, .key = key, .tag = tag, .form = form, .from = page});
   return true;
 }
 
@@ -82,7 +83,7 @@ bool CompressedTier::StartRead(const PageKey& key, std::span<std::byte> page, ui
   entry.last_use = ++uses_;
   order_.emplace(entry.last_use, key);
   meter_.Started(std::ssize(page));
-  Start({.key = key, .tag = tag, .to = page, .coded = entry.coded});
+  Start({.key = key, .tag = tag, .form = entry.form, .to = page, .coded = entry.coded});
   return true;
 }
 
@@ -165,11 +166,12 @@ void CompressedTier::Work() {
 }
 
 void CompressedTier::Code(Move& move) const {
+  const PageCodec& codec = *codecs_[move.form];
   if (move.writes) {
-    move.coded = std::make_shared<const std::vector<std::byte>>(codec_->Encode(move.from));
+    move.coded = std::make_shared<const std::vector<std::byte>>(codec.Encode(move.from));
     move.ok = true;
   } else {
-    move.ok = codec_->Decode(*move.coded, move.to);
+    move.ok = codec.Decode(*move.coded, move.to);
   }
   move.ended = Clock::System().Now();
 }

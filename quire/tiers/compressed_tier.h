@@ -35,14 +35,16 @@ struct CompressedTierOptions {
 
 class CompressedTier final : public PageTier {
  public:
-  CompressedTier(CompressedTierOptions options, std::unique_ptr<PageCodec> codec);
+  // `codecs` by the form of pages. REQUIRES: there is one.
+  CompressedTier(CompressedTierOptions options, std::vector<std::unique_ptr<PageCodec>> codecs);
   // Does not finish what was started.
   ~CompressedTier() override;
 
   std::optional<size_t> Find(const PageKey& key) const override;
   // What leaves the pool; not before, since main memory would hold it twice.
   bool Wants(const PageKey& key, Moment moment) const override;
-  bool StartWrite(const PageKey& key, Moment moment, std::span<const std::byte> page, uint64_t tag) override;
+  bool StartWrite(const PageKey& key, Moment moment, std::span<const std::byte> page, size_t form,
+                  uint64_t tag) override;
   bool StartRead(const PageKey& key, std::span<std::byte> page, uint64_t tag) override;
   void SetWake(std::function<void()> wake) override { wake_ = std::move(wake); }
   void TakeCompleted(std::vector<Completion>& completed) override;
@@ -52,12 +54,14 @@ class CompressedTier final : public PageTier {
   using Coded = std::shared_ptr<const std::vector<std::byte>>;
   struct Entry {
     Coded coded;  // null: it is being made
+    size_t form = 0;
     uint64_t last_use = 0;
   };
   struct Move {
     bool writes = false;
     PageKey key = {};
     uint64_t tag = 0;
+    size_t form = 0;
     std::span<const std::byte> from = {};  // of a write
     std::span<std::byte> to = {};          // of a read
     Coded coded = {};
@@ -76,7 +80,7 @@ class CompressedTier final : public PageTier {
   void Code(Move& move) const;
 
   const CompressedTierOptions options_;
-  const std::unique_ptr<PageCodec> codec_;
+  const std::vector<std::unique_ptr<PageCodec>> codecs_;
 
   // The owner's.
   Entries entries_;

@@ -25,11 +25,13 @@ std::vector<std::byte> Page(int number) {
 std::unique_ptr<CompressedTier> MakeTier(int64_t pages, int threads = 2, int depth = 256) {
   // Random bytes get no shorter: a page takes its bytes, two lengths of planes, and the entry.
   const auto cost = static_cast<int64_t>(kShape.bytes()) + 8 + 200;
+  std::vector<std::unique_ptr<PageCodec>> codecs;
+  codecs.push_back((*FindPageCodec("lossless"))->make(kShape));
   return std::make_unique<CompressedTier>(CompressedTierOptions{.quota_bytes = pages * cost + 100,
                                                                 .page_bytes = kShape.bytes(),
                                                                 .threads = threads,
                                                                 .depth = depth},
-                                          (*FindPageCodec("lossless"))->make(kShape));
+                                          std::move(codecs));
 }
 
 PageTier::Completion Wait(PageTier& tier) {
@@ -42,7 +44,7 @@ PageTier::Completion Wait(PageTier& tier) {
 bool Write(PageTier& tier, int number, Moment moment = Moment::kEvicted) {
   if (!tier.Wants(Key(number), moment)) return false;
   const std::vector<std::byte> page = Page(number);
-  if (!tier.StartWrite(Key(number), moment, page, number)) return false;
+  if (!tier.StartWrite(Key(number), moment, page, 0, number)) return false;
   return Wait(tier).ok;
 }
 
@@ -96,15 +98,15 @@ TEST(CompressedTier, APageThatDoesNotFitAloneIsNotKept) {
 TEST(CompressedTier, NoMoreMovesThanItsDepth) {
   const auto tier = MakeTier(10, 0, 2);
   const std::vector<std::byte> page = Page(1);
-  EXPECT_TRUE(tier->StartWrite(Key(1), Moment::kEvicted, page, 1));
+  EXPECT_TRUE(tier->StartWrite(Key(1), Moment::kEvicted, page, 0, 1));
   EXPECT_FALSE(tier->Contains(Key(1))) << "it is on its way";
   EXPECT_FALSE(tier->Wants(Key(1), Moment::kEvicted));
-  EXPECT_TRUE(tier->StartWrite(Key(2), Moment::kEvicted, page, 2));
-  EXPECT_FALSE(tier->StartWrite(Key(3), Moment::kEvicted, page, 3));
+  EXPECT_TRUE(tier->StartWrite(Key(2), Moment::kEvicted, page, 0, 2));
+  EXPECT_FALSE(tier->StartWrite(Key(3), Moment::kEvicted, page, 0, 3));
   std::vector<PageTier::Completion> completed;
   tier->TakeCompleted(completed);
   EXPECT_EQ(completed.size(), 2u);
-  EXPECT_TRUE(tier->StartWrite(Key(3), Moment::kEvicted, page, 3));
+  EXPECT_TRUE(tier->StartWrite(Key(3), Moment::kEvicted, page, 0, 3));
 }
 
 // A page may leave while it is read.
@@ -121,7 +123,7 @@ TEST(CompressedTier, RandomLives) {
         if (!tier->StartRead(Key(number), page.second, 2 * tag)) moves.erase(2 * tag);
       } else if (tier->Wants(Key(number), Moment::kEvicted)) {
         auto& page = moves[2 * tag + 1] = {number, Page(number)};
-        if (!tier->StartWrite(Key(number), Moment::kEvicted, page.second, 2 * tag + 1)) {
+        if (!tier->StartWrite(Key(number), Moment::kEvicted, page.second, 0, 2 * tag + 1)) {
           moves.erase(2 * tag + 1);
         }
       }
@@ -169,6 +171,30 @@ TEST(TierStack, OfOneIsThatOne) {
   auto tier = std::make_unique<MapTier>(disk);
   PageTier* const one = tier.get();
   EXPECT_EQ(Stacked(nullptr, std::move(tier)).get(), one);
+}
+
+// Pages of two forms: what is coded one way is decoded that way.
+TEST(CompressedTier, KnowsTheFormOfItsPages) {
+  PageShape int4 = kShape;
+  int4.type = DType::kInt4;
+  std::vector<std::unique_ptr<PageCodec>> codecs;
+  codecs.push_back((*FindPageCodec("lossless"))->make(kShape));
+  codecs.push_back(MakePageCodec(**FindPageCodec("lossless"), {&int4, 1}, kShape.bytes()));
+  CompressedTier tier({.quota_bytes = 1 << 20, .page_bytes = kShape.bytes(), .threads = 0},
+                      std::move(codecs));
+  for (int number = 0; number < 6; ++number) {
+    const std::vector<std::byte> page = Page(number);
+    ASSERT_TRUE(tier.StartWrite(Key(number), Moment::kEvicted, page, number % 2, number));
+    EXPECT_TRUE(Wait(tier).ok);
+  }
+  for (int number = 0; number < 6; ++number) {
+    std::vector<std::byte> page(kShape.bytes());
+    ASSERT_TRUE(tier.StartRead(Key(number), page, 1));
+    EXPECT_TRUE(Wait(tier).ok);
+    std::vector<std::byte> expected = Page(number);
+    if (number % 2 == 1) std::fill(expected.begin() + int4.bytes(), expected.end(), std::byte{0});
+    EXPECT_EQ(page, expected) << number;
+  }
 }
 
 }  // namespace

@@ -20,7 +20,7 @@
 
 namespace quire {
 
-// What lies in a page: of each head a K tile and a V tile (kv/kv_layout.h).
+// What lies in a page, or in a part of it: of each head a K tile and a V tile (kv/kv_layout.h).
 struct PageShape {
   DType type = DType::kF16;
   int page_tokens = 0;
@@ -34,7 +34,7 @@ struct PageShape {
 class PageCodec {
  public:
   virtual ~PageCodec() = default;
-  // REQUIRES: both pages have the bytes of the shape it was made for.
+  // REQUIRES: both pages have the bytes of the shape it was made for; of parts, at least those.
   virtual std::vector<std::byte> Encode(std::span<const std::byte> page) const = 0;
   // False when `coded` is of no page.
   virtual bool Decode(std::span<const std::byte> coded, std::span<std::byte> page) const = 0;
@@ -51,6 +51,11 @@ struct PageCodecRow {
 std::span<const PageCodecRow* const> PageCodecTable();
 // Errors: kInvalidArgument, naming the known ones.
 Result<const PageCodecRow*> FindPageCodec(std::string_view name);
+
+// For pages of `page_bytes` that consist of parts, one behind the other; what is behind the last holds
+// nothing.
+std::unique_ptr<PageCodec> MakePageCodec(const PageCodecRow& row, std::span<const PageShape> parts,
+                                         size_t page_bytes);
 
 }  // namespace quire
 

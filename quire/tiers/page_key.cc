@@ -29,7 +29,10 @@ PageKey Hash(char kind, std::span<const std::byte> head, std::span<const std::by
 
 }  // namespace
 
-PageKey RootKey(std::string_view salt) { return Hash('s', std::as_bytes(std::span(salt)), {}); }
+PageKey RootKey(std::string_view salt, std::string_view kind) {
+  if (kind.empty()) return Hash('s', std::as_bytes(std::span(salt)), {});
+  return Hash('k', Hash('s', std::as_bytes(std::span(kind)), {}), std::as_bytes(std::span(salt)));
+}
 
 PageKey ChildKey(const PageKey& parent, std::span<const Token> tokens) {
   return Hash('t', parent, std::as_bytes(tokens));

@@ -3,8 +3,9 @@
 // too.
 //
 // A name is a hash chain: a page's follows from its tokens and the name of the page before it, and the first
-// one's from the salt. It is cryptographic (the first 128 bits of SHA-256): who does not know the salt can
-// make no page with a name under it, and nobody can make two sequences that have one name.
+// one's from the salt and the kind of pages. It is cryptographic (the first 128 bits of SHA-256): who does
+// not know the salt can make no page with a name under it, and nobody can make two sequences that have one
+// name.
 #ifndef QUIRE_TIERS_PAGE_KEY_H_
 #define QUIRE_TIERS_PAGE_KEY_H_
 
@@ -30,8 +31,9 @@ struct PageKeyHash {
   }
 };
 
-// Of no tokens, under `salt`.
-PageKey RootKey(std::string_view salt);
+// Of no tokens, under `salt`, in pages of a kind: another kind of the same tokens has other bytes. No kind is
+// one, too.
+PageKey RootKey(std::string_view salt, std::string_view kind = {});
 // Of the state that `tokens` leave behind where the tokens before them left `parent`.
 PageKey ChildKey(const PageKey& parent, std::span<const Token> tokens);
 // Of the page that layer group `group` has in that state.

@@ -188,7 +188,8 @@ std::optional<uint32_t> PageStore::TakeSlot(std::vector<CatalogChange>& changes)
   return slot;
 }
 
-bool PageStore::StartWrite(const PageKey& key, Moment moment, std::span<const std::byte> page, uint64_t tag) {
+bool PageStore::StartWrite(const PageKey& key, Moment moment, std::span<const std::byte> page, size_t,
+                           uint64_t tag) {
   if (under_way_ == options_.depth || !Wants(key, moment)) return false;
   if (resting_until_ && clock_.Now() < *resting_until_) return false;
   SlabMove move{.kind = SlabMove::Kind::kWrite, .key = key, .tag = tag, .from = page};

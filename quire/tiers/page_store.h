@@ -69,7 +69,8 @@ class PageStore final : public PageTier {
   void Touch(const PageKey& key) override;
   // What is computed, since a page in the pool does not outlive the process; and what has left meanwhile.
   bool Wants(const PageKey& key, Moment moment) const override;
-  bool StartWrite(const PageKey& key, Moment moment, std::span<const std::byte> page, uint64_t tag) override;
+  bool StartWrite(const PageKey& key, Moment moment, std::span<const std::byte> page, size_t form,
+                  uint64_t tag) override;
   bool StartRead(const PageKey& key, std::span<std::byte> page, uint64_t tag) override;
   void SetWake(std::function<void()> wake) override { wake_ = std::move(wake); }
   void TakeCompleted(std::vector<Completion>& completed) override;

@@ -66,7 +66,7 @@ class PageStoreTest : public testing::Test {
   }
   bool Start(int number, std::span<const std::byte> page) {
     return store_->Wants(Key(number), Moment::kPublished) &&
-           store_->StartWrite(Key(number), Moment::kPublished, page, number);
+           store_->StartWrite(Key(number), Moment::kPublished, page, 0, number);
   }
   TierUsage Usage() const {
     std::vector<TierUsage> places;
@@ -421,7 +421,7 @@ TEST_F(PageStoreTest, AFolderThatGoesAwayHarmsNobody) {
     const int number = static_cast<int>(random() % 200);
     if (!(*store)->Contains(Key(number))) {
       if ((*store)->Wants(Key(number), Moment::kPublished)) {
-        (*store)->StartWrite(Key(number), Moment::kPublished, pages[number], 1);
+        (*store)->StartWrite(Key(number), Moment::kPublished, pages[number], 0, 1);
       }
     } else if (!reading) {
       reading = (*store)->StartRead(Key(number), to, 2);

@@ -54,9 +54,10 @@ class PageTier {
   virtual bool Wants(const PageKey& key, Moment moment) const = 0;
   // The page counts as used just now, where the tier looks at that.
   virtual void Touch(const PageKey& key) {}
-  // Start moving a page down or up. False when a page that goes down is not wanted, when no more moves can be
-  // under way now, or none at all for a while.
-  virtual bool StartWrite(const PageKey& key, Moment moment, std::span<const std::byte> page,
+  // Start moving a page down or up. `form` is what lies in it, as whoever made the tier counts: for tiers
+  // that look into pages. False when a page that goes down is not wanted, when no more moves can be under way
+  // now, or none at all for a while.
+  virtual bool StartWrite(const PageKey& key, Moment moment, std::span<const std::byte> page, size_t form,
                           uint64_t tag) = 0;
   virtual bool StartRead(const PageKey& key, std::span<std::byte> page, uint64_t tag) = 0;
   // `wake` is called from any thread when moves have ended. To be called before the first move.

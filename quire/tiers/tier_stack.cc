@@ -26,9 +26,10 @@ void TierStack::Touch(const PageKey& key) {
   lower_->Touch(key);
 }
 
-bool TierStack::StartWrite(const PageKey& key, Moment moment, std::span<const std::byte> page, uint64_t tag) {
+bool TierStack::StartWrite(const PageKey& key, Moment moment, std::span<const std::byte> page, size_t form,
+                           uint64_t tag) {
   PageTier& tier = upper_->Wants(key, moment) ? *upper_ : *lower_;
-  return tier.StartWrite(key, moment, page, tag);
+  return tier.StartWrite(key, moment, page, form, tag);
 }
 
 bool TierStack::StartRead(const PageKey& key, std::span<std::byte> page, uint64_t tag) {

@@ -22,7 +22,8 @@ class TierStack final : public PageTier {
   std::optional<size_t> Find(const PageKey& key) const override;
   bool Wants(const PageKey& key, Moment moment) const override;
   void Touch(const PageKey& key) override;
-  bool StartWrite(const PageKey& key, Moment moment, std::span<const std::byte> page, uint64_t tag) override;
+  bool StartWrite(const PageKey& key, Moment moment, std::span<const std::byte> page, size_t form,
+                  uint64_t tag) override;
   bool StartRead(const PageKey& key, std::span<std::byte> page, uint64_t tag) override;
   void SetWake(std::function<void()> wake) override;
   void TakeCompleted(std::vector<Completion>& completed) override;

@@ -35,7 +35,8 @@ class MapTier final : public PageTier {
   bool Wants(const PageKey& key, Moment moment) const override {
     return moment == state_.moment && !state_.pages.contains(key);
   }
-  bool StartWrite(const PageKey& key, Moment, std::span<const std::byte> page, uint64_t tag) override {
+  bool StartWrite(const PageKey& key, Moment, std::span<const std::byte> page, size_t,
+                  uint64_t tag) override {
     if (state_.refuses_writes) return false;
     moves_.push_back([this, key, page, tag] {
       ++state_.writes;

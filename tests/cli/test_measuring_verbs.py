@@ -34,6 +34,16 @@ def test_inspect_for_other_loads(quire, smollm2):
     assert report["memory"] == [{"sequences": 3, "tokens": 100, "kv_bytes": 3 * 112 * 46080}]
 
 
+def test_inspect_by_layer(quire, smollm2):
+    f16, int4 = 2 * 3 * 64 * 2, 2 * 3 * 36  # of one layer
+    types = "int4,0-1=f16,28-29=f16"
+    report = json.loads(quire("inspect", smollm2, "--json", "--kv-type", types).stdout)
+    assert report["kv_bytes_per_token"] == 4 * f16 + 26 * int4
+    for verb in (["inspect", smollm2], ["run", smollm2, "hello"], ["bench", smollm2], ["plan", smollm2], ["tune", smollm2]):
+        done = quire(*verb, "--kv-type", "int8,29-30=f16")
+        assert done.returncode == 1 and "gives layer 30 a type of KV pages, and the model's layers are 0 to 29" in done.stderr
+
+
 def write_text(folder, articles=6, sentences=60):
     """A text with headings as WikiText has them."""
     path = folder / "text.txt"
@@ -42,6 +52,18 @@ def write_text(folder, articles=6, sentences=60):
         for i, place in zip(range(sentences), ["Bergen", "Turin", "Quito", "Izmir", "Osaka", "Leeds"] * sentences))
         for name in ["Lamp", "Kettle", "Ladder", "Violin", "Anchor", "Basket"][:articles]))
     return path
+
+
+def test_bench_kv_takes_types_by_layer(quire, smollm2, tmp_path):
+    text = write_text(tmp_path)
+    types = "int4,0-1=f16,28-29=f16"
+    report = json.loads(quire("bench", "kv", smollm2, "--text", text, "--texts", "1", "--tokens", "128", "--samples", "0",
+                              "-p", "0", "-n", "0", "-r", "1", "--kv", "int4", "--kv", types, "--json", "-").stdout)
+    rows = {row["kv"]: row for row in report["results"]}
+    assert list(rows) == ["f16", "int4", types]
+    assert rows["int4"]["bytes_per_token"] < rows[types]["bytes_per_token"] < 0.5 * rows["f16"]["bytes_per_token"]
+    wrong = quire("bench", "kv", smollm2, "--text", text, "--kv", "int4,0=f8")
+    assert wrong.returncode == 1 and "'f8' is no type of KV pages" in wrong.stderr
 
 
 def test_bench_kv_weighs_the_ways_to_keep_kv(quire, smollm2, tmp_path):

@@ -36,7 +36,7 @@ def narrowed(document):
     def limit(name, schema):
         limits = {"n": {"maximum": 4}, "max_tokens": {"maximum": 32}, "max_completion_tokens": {"maximum": 32},
                   "stream": {"enum": [False]}, "role": {"enum": ["system", "developer", "user", "assistant"]},
-                  "min_tokens": {"maximum": 4}}
+                  "min_tokens": {"maximum": 4}, "kv_type": {"enum": ["f16", "int8"]}}
         schema.update(limits.get(name, {}))
 
     def walk(node, name=""):

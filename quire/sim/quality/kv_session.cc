@@ -32,7 +32,7 @@ void Judge(const QualityQuestion& question, size_t a, size_t at, std::span<const
 Result<KvSession> KvSession::Create(LanguageModel& model, const KvVariant& variant, int64_t longest_tokens,
                                     int64_t step_tokens) {
   const KvLayout& layout = model.kv_layout();
-  QUIRE_CHECK(layout.type() == variant.type);
+  QUIRE_CHECK(layout.types() == variant.types.Of(layout.layers()));
   if (longest_tokens > model.info().context_length) {
     return Fail(ErrorCode::kInvalidArgument,
                 "texts of {} tokens are longer than the context of {}, {}; measure shorter ones",

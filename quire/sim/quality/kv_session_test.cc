@@ -41,7 +41,7 @@ std::vector<Token> Joined(std::vector<Token> a, std::span<const Token> b) {
 class KvSessionTest : public ::testing::Test {
  protected:
   KvSession Session(int64_t tokens) {
-    const KvVariant variant{.name = "all", .type = model_.kv_layout().type()};
+    const KvVariant variant{.name = "all", .types = DType::kF32};
     return std::move(*KvSession::Create(model_, variant, tokens, kStep));
   }
   QualityQuestion Question(int salt) const {
@@ -122,10 +122,10 @@ TEST_F(KvSessionTest, ConversationsHaveWhatWasAskedBefore) {
 }
 
 TEST_F(KvSessionTest, RefusesWhatCannotBe) {
-  const KvVariant all{.name = "all", .type = model_.kv_layout().type()};
+  const KvVariant all{.name = "all", .types = DType::kF32};
   EXPECT_NE(KvSession::Create(model_, all, 5000, kStep).error().message.find("4096"), std::string::npos);
   HashModel windows({.windows = {0, 64}});
-  const KvVariant leaving{.name = "window", .type = all.type, .leaves = OutsideSinksAndWindow};
+  const KvVariant leaving{.name = "window", .types = all.types, .leaves = OutsideSinksAndWindow};
   EXPECT_NE(KvSession::Create(windows, leaving, 500, kStep).error().message.find("sliding windows"),
             std::string::npos);
   EXPECT_TRUE(KvSession::Create(windows, all, 500, kStep));

@@ -36,7 +36,7 @@ std::vector<KvVariant> KvVariants() {
   std::vector<KvVariant> variants = {{.name = "f16"}};
   for (const auto& [name, type] : KvTypes()) {
     if (type == DType::kF16) continue;
-    variants.push_back({.name = std::string(name), .kv_class = KvClass::kCodec, .type = type});
+    variants.push_back({.name = std::string(name), .kv_class = KvClass::kCodec, .types = type});
   }
   variants.push_back({.name = "window",
                       .kv_class = KvClass::kEviction,
@@ -50,12 +50,18 @@ Result<std::vector<KvVariant>> ChooseKvVariants(std::span<const std::string> nam
   if (names.empty()) return all;
   std::vector<KvVariant> chosen = {all.front()};
   for (const std::string& name : names) {
+    if (std::ranges::find(chosen, name, &KvVariant::name) != chosen.end()) continue;
     const auto found = std::ranges::find(all, name, &KvVariant::name);
-    if (found == all.end()) {
-      return Fail(ErrorCode::kInvalidArgument, "there is no way '{}' to keep KV; there are {}", name,
+    if (found != all.end()) {
+      chosen.push_back(*found);
+    } else if (!name.contains(',')) {
+      return Fail(ErrorCode::kInvalidArgument,
+                  "there is no way '{}' to keep KV; there are {}, and types by layer, as int4,0-1=f16", name,
                   NamesOf(all));
+    } else {
+      QUIRE_ASSIGN(const LayerTypes types, LayerTypes::Parse(name));
+      chosen.push_back({.name = name, .kv_class = KvClass::kCodec, .types = types});
     }
-    if (std::ranges::find(chosen, name, &KvVariant::name) == chosen.end()) chosen.push_back(*found);
   }
   return chosen;
 }

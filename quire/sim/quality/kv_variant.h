@@ -13,7 +13,7 @@
 #include <vector>
 
 #include "quire/base/result.h"
-#include "quire/kernels/dtype.h"
+#include "quire/kv/layer_types.h"
 
 namespace quire {
 
@@ -41,7 +41,7 @@ struct HeldPages {
 struct KvVariant {
   std::string name;
   KvClass kv_class = KvClass::kFull;
-  DType type = DType::kF16;
+  LayerTypes types = DType::kF16;
   // What leaves when a piece of text has been read; null: nothing.
   PageRange (*leaves)(const HeldPages& pages) = nullptr;
   double kept_share = 1;  // of the tokens of a long text
@@ -50,7 +50,8 @@ struct KvVariant {
 // The full f16 cache first.
 std::vector<KvVariant> KvVariants();
 
-// Those of `names`, behind the full one; all of them for none. Errors: kInvalidArgument, with the known ones.
+// Those of `names`, behind the full one; all of them for none. A name may also be types by layer, as
+// LayerTypes has them. Errors: kInvalidArgument, with the known ones.
 Result<std::vector<KvVariant>> ChooseKvVariants(std::span<const std::string> names);
 
 // A quarter of what was read: its first page, on which attention leans whatever it says, and the latest ones
