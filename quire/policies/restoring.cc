@@ -26,20 +26,11 @@ double SecondsToMove(const RestoreFacts& facts, std::span<const int64_t> bytes) 
   return seconds;
 }
 
-// After a first step, its tokens may count for nothing and the step for everything: that tells them not
-// apart.
-bool KnowsWhatTokensTake(const RestoreFacts& facts) {
-  StepWork few, many;
-  few.Add(facts.position, 1, true);
-  many.Add(facts.position, facts.tokens - facts.position, true);
-  return facts.computation.Seconds(many) > facts.computation.Seconds(few);
-}
-
 }  // namespace
 
 size_t PagesToRestore(const RestoreFacts& facts) {
   double least = SecondsToCompute(facts, facts.position);
-  const bool unknown = !KnowsWhatTokensTake(facts);
+  const bool unknown = !facts.computation.TellsTokensApart();
   size_t best = 0;
   std::vector<int64_t> bytes(facts.tiers.size(), 0);
   for (size_t i = 0; i < facts.pages.size(); ++i) {

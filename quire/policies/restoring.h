@@ -44,7 +44,7 @@ struct RestoreFacts {
 };
 
 // The first so many of `pages` are to be brought back, the rest of the tokens computed. All of them as long
-// as nothing is known of the time that computing takes.
+// as it is not known what computing a token takes.
 size_t PagesToRestore(const RestoreFacts& facts);
 
 }  // namespace quire

@@ -122,5 +122,19 @@ TEST(Restoring, OneStepDoesNotTellWhatATokenTakes) {
   EXPECT_EQ(Choose(Pages({30}), {{Reads(0.001, 1e9)}}, computation, 481), 30u);
 }
 
+TEST(Restoring, StepsOfSingleTokensDoNotTellWhatATokenTakes) {
+  StepTime computation;
+  for (int64_t position = 480; position < 520; ++position) {
+    StepWork step;
+    step.Add(position, 1, true);
+    computation.Learn(step, 0.002);
+  }
+  EXPECT_EQ(Choose(Pages({30}), {{Reads(0.1, 1e9)}}, computation, 481), 30u);
+  StepWork prompt;
+  prompt.Add(0, 481, true);
+  computation.Learn(prompt, 0.008);
+  EXPECT_EQ(Choose(Pages({30}), {{Reads(0.1, 1e9)}}, computation, 481), 0u) << "now it is known, and fast";
+}
+
 }  // namespace
 }  // namespace quire

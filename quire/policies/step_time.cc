@@ -24,9 +24,17 @@ StepTime::Fit::Facts StepTime::FactsOf(const StepWork& work) {
           static_cast<double>(work.attended) * kAttended};
 }
 
-void StepTime::Learn(const StepWork& work, double seconds) { seconds_.Learn(FactsOf(work), seconds); }
+void StepTime::Learn(const StepWork& work, double seconds) {
+  seconds_.Learn(FactsOf(work), seconds);
+  least_tokens_ = std::min(least_tokens_, work.tokens);
+  most_tokens_ = std::max(most_tokens_, work.tokens);
+}
 
 double StepTime::Seconds(const StepWork& work) const { return seconds_.Predict(FactsOf(work)); }
+
+bool StepTime::TellsTokensApart() const {
+  return most_tokens_ / kSpread >= least_tokens_ && Seconds({.tokens = kSpread}) > Seconds({.tokens = 1});
+}
 
 int64_t StepTime::ChunkWithin(double goal_s, const StepWork& work, int64_t position, int64_t most) const {
   if (!seconds_.learned()) return std::min(most, kFirstChunk);

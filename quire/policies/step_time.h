@@ -28,6 +28,9 @@ class StepTime {
   void Learn(const StepWork& work, double seconds);
   // Never negative; 0 before anything was learned.
   double Seconds(const StepWork& work) const;
+  // Whether the steps so far tell what a token takes from what a step takes. Not where all had about as many
+  // tokens, as when everybody only decodes: then a prompt would seem to take no longer than a token.
+  bool TellsTokensApart() const;
   // Tokens of a prompt, from `position` on, that a step with `work` can take beside it and end within
   // `goal_s`: 0 to `most`, and a small chunk when nothing was learned.
   int64_t ChunkWithin(double goal_s, const StepWork& work, int64_t position, int64_t most) const;
@@ -36,7 +39,9 @@ class StepTime {
   using Fit = LinearFit<4>;  // of: one, tokens, logits, attended
   static Fit::Facts FactsOf(const StepWork& work);
 
+  static constexpr int64_t kSpread = 16;
   Fit seconds_;
+  int64_t least_tokens_ = INT64_MAX, most_tokens_ = 0;  // of a step
 };
 
 }  // namespace quire
