@@ -231,8 +231,9 @@ def ordered_map(bench):
     if "B-tree" not in text:
         raise Missing("libabsl-dev, for a B-tree to compare with")
     one_key, tree = (statistics.geometric_mean(row[i] for row in rows) for i in (0, 1))
-    return one_key >= 2 and tree >= 0.9, (f"{one_key:.2f} times one key per node, {tree:.2f} times the B-tree; "
-                                          f"at the worst {min(r[0] for r in rows):.2f} and {min(r[1] for r in rows):.2f}")
+    worst = [min(row[i] for row in rows) for i in (0, 1)]
+    return worst[0] >= 2 and worst[1] >= 0.9, (f"{one_key:.2f} times one key per node, {tree:.2f} times the B-tree; "
+                                               f"in the worst mix {worst[0]:.2f} and {worst[1]:.2f}")
 
 
 ROWS = {  # name: technique, target, test
@@ -244,5 +245,5 @@ ROWS = {  # name: technique, target, test
     "spf": ("ALISE: predicted shortest first, the same load", "at least 1.5 times the rate of FCFS at equal mean normalised latency", shortest_first),
     "offline": ("BatchLLM: 192 few-shot prompts of 24 kinds, a quarter of the KV", "at least 1.3 times the tokens/s of FCFS, 95 % of what there is to save", offline),
     "recurrent": ("Fast and Forgetful Memory: lengths of answers", "trains at least 10 times faster than a GRU, error at most a moving average's", recurrent),
-    "ordered-map": ("B-skiplist: 10 M keys, 2 threads, YCSB's mixes", "at least 2 times one key per node, 0.9 times a B-tree", ordered_map),
+    "ordered-map": ("B-skiplist: 10 M keys, 2 threads, YCSB's mixes", "in every mix at least 2 times one key per node, 0.9 times a B-tree", ordered_map),
 }
