@@ -33,8 +33,7 @@ KvLayout::KvLayout(const std::vector<LayerKv>& layers, int kv_heads, int head_di
   for (const size_t bytes : RunBytes(kins)) {
     std::vector<LayerGroup> groups = Pack(kins, bytes);
     if (groups.empty()) continue;
-    const size_t page_bytes = GroupBytes(
-        *std::ranges::max_element(groups, {}, [this](const LayerGroup& group) { return GroupBytes(group); }));
+    const size_t page_bytes = std::ranges::max_element(groups, {}, &LayerGroup::bytes)->bytes;
     const size_t all = page_bytes * groups.size();
     if (all > least || (all == least && groups.size() >= groups_.size())) continue;
     least = all;
@@ -90,24 +89,18 @@ std::vector<LayerGroup> KvLayout::Pack(const std::vector<Kin>& kins, size_t most
   for (const Kin& kin : kins) {
     const size_t begin = groups.size();
     for (const int layer : kin.layers) {
-      if (LayerBytes(layer) > most_bytes) return {};
-      const auto room = std::find_if(
-          groups.begin() + static_cast<int64_t>(begin), groups.end(),
-          [&](const LayerGroup& group) { return GroupBytes(group) + LayerBytes(layer) <= most_bytes; });
-      if (room != groups.end()) {
-        room->layers.push_back(layer);
-      } else {
-        groups.push_back({.layers = {layer}, .first_head = 0, .heads = kv_heads_, .window = kin.window});
+      const size_t bytes = LayerBytes(layer);
+      if (bytes > most_bytes) return {};
+      auto room = std::find_if(groups.begin() + static_cast<int64_t>(begin), groups.end(),
+                               [&](const LayerGroup& group) { return group.bytes + bytes <= most_bytes; });
+      if (room == groups.end()) {
+        room = groups.insert(room, {.layers = {}, .first_head = 0, .heads = kv_heads_, .window = kin.window});
       }
+      room->layers.push_back(layer);
+      room->bytes += bytes;
     }
   }
   return groups;
-}
-
-size_t KvLayout::GroupBytes(const LayerGroup& group) const {
-  size_t bytes = 0;
-  for (const int layer : group.layers) bytes += LayerBytes(layer);
-  return bytes;
 }
 
 std::vector<DType> KvLayout::types() const {

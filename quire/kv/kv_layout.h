@@ -31,6 +31,7 @@ struct LayerGroup {
   int first_head = 0;       // KV heads [first_head, first_head + heads)
   int heads = 0;
   int64_t window = 0;  // tokens a query sees, itself included; 0: all of them
+  size_t bytes = 0;    // that the layers take of a page
 };
 
 // The first position that a query at `position` sees. A window of 0 is none.
@@ -104,7 +105,7 @@ class KvLayout {
   int64_t PagesFor(int64_t tokens, int64_t chunk_tokens) const;
 
   // What of a page of the group one token takes.
-  size_t SlotBytes(size_t group) const { return GroupBytes(groups_[group]) / page_tokens_; }
+  size_t SlotBytes(size_t group) const { return groups_[group].bytes / page_tokens_; }
   // Bytes of KV one token takes when every group keeps it, and those of one layer.
   size_t BytesPerToken() const { return page_bytes_ * groups_.size() / page_tokens_; }
   size_t LayerBytesPerToken(int layer) const { return LayerBytes(layer) / page_tokens_; }
@@ -125,7 +126,6 @@ class KvLayout {
   std::vector<Kin> KinsOf(const std::vector<LayerKv>& layers) const;
   std::set<size_t> RunBytes(const std::vector<Kin>& kins) const;
   std::vector<LayerGroup> Pack(const std::vector<Kin>& kins, size_t most_bytes) const;
-  size_t GroupBytes(const LayerGroup& group) const;
   size_t LayerBytes(int layer) const { return 2 * places_[layer].tile_bytes * kv_heads_; }
 
   std::string name_;
