@@ -29,6 +29,7 @@ struct CpuFeatures {
     return RunsAvx2Kernels() && avx512f && avx512bw && avx512dq && avx512vl && avx512_vnni;
   }
   bool RunsAvx512Bf16Kernels() const { return RunsAvx512Kernels() && avx512_bf16; }
+  bool RunsAmxKernels() const { return RunsAvx512Bf16Kernels() && amx_tile && amx_int8 && amx_bf16; }
   // Intel's processors that have both begin a VDPBF16PS every other cycle, and two FMAs in each: the products
   // of floats are twice as fast there.
   bool MultipliesBFloatsFast() const { return avx512_bf16 && !avx512_fp16; }

@@ -38,6 +38,7 @@ std::vector<const KernelTable*> SupportedKernels() {
   if (!features.MultipliesBFloatsFast()) add_bf16();
   if (features.RunsAvx512Kernels()) tables.push_back(&kAvx512Kernels);
   if (features.MultipliesBFloatsFast()) add_bf16();
+  if (features.RunsAmxKernels()) tables.push_back(&kAmxKernels);
 #endif
   return tables;
 }

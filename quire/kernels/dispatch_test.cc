@@ -24,6 +24,7 @@ TEST(SupportedKernels, StartWithGenericAndFollowTheFeatures) {
   EXPECT_EQ(names.contains("avx2"), features.RunsAvx2Kernels());
   EXPECT_EQ(names.contains("avx512"), features.RunsAvx512Kernels());
   EXPECT_EQ(names.contains("avx512_bf16"), features.RunsAvx512Bf16Kernels());
+  EXPECT_EQ(names.contains("amx"), features.RunsAmxKernels());
 }
 
 TEST(CpuFeatures, TellWhetherBFloatsAreWorthMultiplying) {
@@ -90,6 +91,7 @@ TEST(OneSymbol, EachIsaObjectDefinesItsTableOnly) {
   EXPECT_THAT(by_object["avx2"], testing::ElementsAre("_ZN5quire12kAvx2KernelsE"));
   EXPECT_THAT(by_object["avx512"], testing::ElementsAre("_ZN5quire14kAvx512KernelsE"));
   EXPECT_THAT(by_object["avx512_bf16"], testing::ElementsAre("_ZN5quire18kAvx512Bf16KernelsE"));
+  EXPECT_THAT(by_object["amx"], testing::ElementsAre("_ZN5quire11kAmxKernelsE"));
 }
 
 }  // namespace

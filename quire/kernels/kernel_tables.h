@@ -16,6 +16,7 @@ extern const KernelTable kGenericKernels;
 extern const KernelTable kAvx2Kernels;        // needs AVX2, FMA, F16C
 extern const KernelTable kAvx512Kernels;      // needs AVX-512 F, BW, DQ, VL and VNNI, beside the above
 extern const KernelTable kAvx512Bf16Kernels;  // needs AVX-512 BF16, beside the above
+extern const KernelTable kAmxKernels;         // needs AMX with INT8 and BF16, beside the above
 #endif
 
 }  // namespace quire

@@ -88,7 +88,7 @@ struct AttentionParams {
 inline constexpr int64_t kAttentionSplit = 512;
 
 struct KernelTable {
-  std::string_view name;  // "generic", "avx2", "avx512", "avx512_bf16"
+  std::string_view name;  // "generic", "avx2", "avx512", "avx512_bf16", "amx"
 
   // -- Weights --------------------------------------------------------------------------------------------
   // Dequantizes `n` elements that start at a block boundary.
