@@ -53,7 +53,7 @@ Status Run(const char* path, int64_t tokens) {
   ThreadPool pool(UsableProcessors());
   QUIRE_ASSIGN(const auto model, LoadTransformer(files, {.max_step_tokens = tokens}, BestKernels(), pool));
   config.vocab = model->info().vocab_size;
-  const std::vector<BufferNeed> needs = StepMemory::Needs(config, tokens);
+  const std::vector<BufferNeed> needs = StepMemory::Needs(config, {.int8 = true}, tokens);
   const size_t planned = PlanBuffers(needs).bytes, separate = SeparateBytes(needs);
   fmt::print("planned {} bytes, apart {}, least {}: {:.1f} % less\n", planned, separate, LeastBytes(needs),
              100 - 100.0 * static_cast<double>(planned) / static_cast<double>(separate));

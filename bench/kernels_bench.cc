@@ -54,23 +54,6 @@ double ReadBandwidth(ThreadPool& pool) {
   return kWeightBytes / seconds / 1e9;
 }
 
-struct Activations {
-  std::vector<float> floats;
-  std::vector<int8_t> values;
-  std::vector<float> scales;
-  std::vector<int32_t> sums;
-  QuantizedActivations view;
-
-  Activations(const KernelTable& kernels, int64_t rows)
-      : floats(RandomFloats(rows * kCols, 1)),
-        values(rows * kCols),
-        scales(values.size() / 32),
-        sums(values.size() / 16) {
-    view = {rows, kCols, values.data(), scales.data(), sums.data()};
-    for (int64_t r = 0; r < rows; ++r) kernels.quantize_row(floats.data(), r, view);
-  }
-};
-
 void BenchType(const KernelTable& kernels, ThreadPool& pool, DType type) {
   const auto panel_bytes = static_cast<int64_t>(PanelBytes(type, kCols));
   const int64_t panels = kWeightBytes / panel_bytes;
@@ -88,7 +71,7 @@ void BenchType(const KernelTable& kernels, ThreadPool& pool, DType type) {
         static_cast<int64_t>(kMostOperations / (static_cast<double>(rows) * kCols * kPanelRows));
     const int64_t used = std::min(panels, most);
     const PackedMatrix w{type, used * kPanelRows, kCols, memory.data()};
-    const Activations x(kernels, rows);
+    const ActivationForms x(kernels, RandomFloats(rows * kCols, 1), rows, kCols);
     std::vector<float> y(rows * w.rows);
     const auto report = [&](std::string_view name, double seconds) {
       fmt::print("{:5} {:10} m={:<4} {:7.1f} GB/s {:8.1f} GOPS\n", Info(type).name, name, rows,
@@ -97,19 +80,20 @@ void BenchType(const KernelTable& kernels, ThreadPool& pool, DType type) {
     if (IsQuantized(type)) {
       report("matmul_q8", Fastest([&] {
                pool.ParallelFor(used, kPanelsPerTask, [&](int64_t begin, int64_t end, int) {
-                 kernels.matmul_q8(w, begin, end, x.view, y.data(), w.rows);
+                 kernels.matmul_q8(w, begin, end, x.int8(), y.data(), w.rows);
                });
              }));
     }
     report("matmul_f32", Fastest([&] {
              pool.ParallelFor(used, kPanelsPerTask, [&](int64_t begin, int64_t end, int) {
-               kernels.matmul_f32(w, begin, end, x.floats.data(), kCols, rows, y.data(), w.rows);
+               kernels.matmul_f32(w, begin, end, x.floats().data(), kCols, rows, y.data(), w.rows);
              });
            }));
-    if (type == DType::kBF16) {
+    if (kernels.bfloat_weights == BFloatWeights::kAll ||
+        (kernels.bfloat_weights == BFloatWeights::kBFloats && type == DType::kBF16)) {
       report("matmul_bf16", Fastest([&] {
                pool.ParallelFor(used, kPanelsPerTask, [&](int64_t begin, int64_t end, int) {
-                 kernels.matmul_bf16(w, begin, end, x.floats.data(), kCols, rows, y.data(), w.rows);
+                 kernels.matmul_bf16(w, begin, end, x.bfloat(), y.data(), w.rows);
                });
              }));
     }

@@ -45,6 +45,7 @@ class BenchVerb final : public Verb {
     flags.Add(
         {"--max-step-tokens", &step_tokens_, "N", "largest piece of a prompt", {.min = 1, .max = 65536}});
     flags.Add({"--exact", &exact_, "", "compute with f32 activations"});
+    AddBf16Prefill(flags, &bf16_prefill_);
     flags.Add({"--svg", &svg_, "FILE", "also draw the results there"});
     flags.Add({"--json", &json_, "FILE", "also write the results there; -: only them, to standard output"});
     return flags;
@@ -78,6 +79,7 @@ class BenchVerb final : public Verb {
     ProgressBar bar("loading " + model_);
     ModelOptions options;
     options.exact = exact_;
+    options.bf16_prefill = bf16_prefill_;
     options.kv_types = kv_types_;
     options.page_tokens = page_tokens_;
     options.max_step_tokens = std::max(step_tokens_, *std::ranges::max_element(batches_));
@@ -130,7 +132,10 @@ class BenchVerb final : public Verb {
     }
     return fmt::format("{} ({}), {} kernels, {} threads, {} KV{}; medians of {}\n", model.info().name,
                        model.info().architecture, BestKernels().name, pool.threads(), kv_types_.Name(),
-                       exact_ ? ", exact" : "", repetitions_) +
+                       exact_          ? ", exact"
+                       : bf16_prefill_ ? ", prompts as bfloats"
+                                       : "",
+                       repetitions_) +
            table.Render() +
            fmt::format("weights loaded in {:.2f} s; {} resident at the end, mapped files included\n", load_s_,
                        FormatByteSize(static_cast<uint64_t>(ResidentBytes())));
@@ -151,6 +156,7 @@ class BenchVerb final : public Verb {
                                               {{"kv_type", kv_types_.Name()},
                                                {"kv_layout", kv_layout_},
                                                {"exact", exact_},
+                                               {"bf16_prefill", bf16_prefill_},
                                                {"page_tokens", page_tokens_},
                                                {"max_step_tokens", step_tokens_},
                                                {"repetitions", repetitions_}});
@@ -182,6 +188,7 @@ class BenchVerb final : public Verb {
   int repetitions_ = 3, threads_ = 0, page_tokens_ = 16;
   int64_t step_tokens_ = 512, shared_tokens_ = 0;
   bool exact_ = false;
+  bool bf16_prefill_ = false;
 };
 
 }  // namespace

@@ -13,6 +13,7 @@
 #include "quire/base/clock.h"
 #include "quire/engine/memory_budget.h"
 #include "quire/kernels/random_weights.h"
+#include "quire/model/linear.h"
 
 namespace quire {
 namespace {
@@ -27,34 +28,13 @@ constexpr int64_t kFewCols = 512, kCols = 2048;
 constexpr double kLeastSeconds = 1e-15, kLeastExposed = 0.001;  // what noise would make less
 constexpr int64_t kRowCounts[] = {1, 2, 4, 8, 16, 32, 64, 128};
 
-struct TestActivations {
-  std::vector<float> floats;
-  std::vector<int8_t> values;
-  std::vector<float> scales;
-  std::vector<int32_t> sums;
-
-  TestActivations(const KernelTable& kernels, int64_t rows)
-      : floats(RandomFloats(rows * kCols, 1)),
-        values(floats.size()),
-        scales(floats.size() / kActivationGroup),
-        sums(floats.size() / 16) {
-    for (int64_t row = 0; row < rows; ++row) kernels.quantize_row(floats.data(), row, View(rows));
-  }
-  QuantizedActivations View(int64_t rows) { return View(rows, kCols); }
-  QuantizedActivations View(int64_t rows, int64_t cols) {
-    return {rows, cols, values.data(), scales.data(), sums.data()};
-  }
-};
-
-// As linear.h chooses the entry.
+// `rows` of the rows of x.
 void Multiply(const KernelTable& kernels, const PackedMatrix& w, int64_t begin, int64_t end,
-              TestActivations& x, int64_t rows, float* y, int64_t y_stride) {
-  if (IsQuantized(w.type)) {
-    kernels.matmul_q8(w, begin, end, x.View(rows, w.cols), y, y_stride);
-  } else {
-    const auto matmul = w.type == DType::kBF16 ? kernels.matmul_bf16 : kernels.matmul_f32;
-    matmul(w, begin, end, x.floats.data(), w.cols, rows, y, y_stride);
-  }
+              ActivationForms& x, int64_t rows, float* y, int64_t y_stride) {
+  const Linear linear{.matrix = w, .form = FormFor(w.type, /*exact=*/false, kernels)};
+  const Activations input{
+      .rows = rows, .cols = w.cols, .values = x.floats().data(), .int8 = x.int8(), .bfloat = x.bfloat()};
+  MultiplyPanels(kernels, {&linear, linear.form, y, y_stride}, input.Shaped(rows, w.cols), begin, end);
 }
 
 // Bytes per second on all threads of the pool.
@@ -76,7 +56,7 @@ double ReadSpeed(ThreadPool& pool, std::span<const std::byte> bytes) {
 }
 
 // Per output, on all threads: each multiplies some panels of its own again and again.
-double ProductSeconds(const SpeedBench& bench, DType type, int64_t cols, int64_t rows, TestActivations& x) {
+double ProductSeconds(const SpeedBench& bench, DType type, int64_t cols, int64_t rows, ActivationForms& x) {
   constexpr int64_t kPanels = 8, kAgain = 8;
   const int threads = bench.pool.threads();
   const PackedMatrix w{type, threads * kPanels * kPanelRows, cols, bench.arena.data()};
@@ -91,7 +71,7 @@ double ProductSeconds(const SpeedBench& bench, DType type, int64_t cols, int64_t
 
 // Per weight, on all threads, of weights that lie in the `portion`-th eighth of the arena: beyond the caches
 // when the others were read since.
-double StreamSeconds(const SpeedBench& bench, DType type, size_t portion, int64_t rows, TestActivations& x) {
+double StreamSeconds(const SpeedBench& bench, DType type, size_t portion, int64_t rows, ActivationForms& x) {
   constexpr size_t kPortions = std::size(kRowCounts);
   const auto panel_bytes = static_cast<int64_t>(PanelBytes(type, kCols));
   const int64_t panels = std::max<int64_t>(1, kStreamPieceBytes / panel_bytes);
@@ -170,7 +150,8 @@ void SpeedBench::MeasureProducts(const std::function<void(double)>& progress) {
                                     }) /
                      kRegions;
   const double memory_speed = profile.ReadSpeed(static_cast<double>(arena.size()));
-  TestActivations x(kernels, kRowCounts[std::size(kRowCounts) - 1]);
+  constexpr int64_t kMostRows = kRowCounts[std::size(kRowCounts) - 1];
+  ActivationForms x(kernels, RandomFloats(kMostRows * kCols, 1), kMostRows, kCols);
   for (int i = 0; i < kWeightTypeCount; ++i) {
     const auto type = static_cast<DType>(i);
     std::vector<std::pair<double, double>> per_weight, per_output, exposed;

@@ -81,6 +81,9 @@ Status CheckOptions(const RuntimeOptions& options) {
     return Fail(ErrorCode::kInvalidArgument,
                 "--kv-layout contiguous has pages of one type for all requests: it goes without --kv-also");
   }
+  if (options.exact && options.bf16_prefill) {
+    return Fail(ErrorCode::kInvalidArgument, "--exact computes with floats: it goes without --bf16-prefill");
+  }
   if (options.threads < 0 || options.threads > 1024) {
     return Fail(ErrorCode::kInvalidArgument, "--threads is {}; it must be between 1 and 1024, or 0",
                 options.threads);
@@ -94,6 +97,7 @@ Status LoadModelAndTokenizer(Runtime& runtime, const RuntimeOptions& options) {
   auto model =
       LoadTransformer(runtime.files,
                       {.exact = options.exact,
+                       .bf16_prefill = options.bf16_prefill,
                        .kv_types = options.kv_types.value_or(options.exact ? DType::kF32 : DType::kF16),
                        .more_kv_types = options.more_kv_types,
                        .page_tokens = options.page_tokens,
@@ -153,7 +157,10 @@ Result<std::unique_ptr<PageTier>> OpenDiskTier(Runtime& runtime, const RuntimeOp
   auto quota = ParseByteSize(options.disk.size, UINT64_MAX);
   if (!quota) return Fail(ErrorCode::kInvalidArgument, "--kv-disk-size: {}", quota.error().message);
   QUIRE_ASSIGN(std::string secret, ReadSecret(options.disk.key_file));
-  std::string computing = fmt::format("{}{}", BestKernels().name, options.exact ? " exact" : "");
+  std::string computing = fmt::format("{}{}", BestKernels().name,
+                                      options.exact          ? " exact"
+                                      : options.bf16_prefill ? " bf16-prefill"
+                                                             : "");
   if (!options.compressed.size.empty()) {
     QUIRE_ASSIGN(const PageCodecRow* codec, FindPageCodec(options.compressed.codec));
     // What came back from there is not quite what was computed, and so is what is computed behind it.

@@ -46,6 +46,7 @@ struct RuntimeOptions {
   std::string kv_layout = "paged";             // or "contiguous": every sequence in one piece, nothing shared
   int page_tokens = 16;
   bool exact = false;
+  bool bf16_prefill = false;       // see ModelOptions
   int threads = 0;                 // 0: UsableProcessors()
   std::string chat_template_file;  // empty: the model's own
   CompressedTierSettings compressed;

@@ -5,10 +5,20 @@
 #include "quire/kernels/kernel_table.inc"
 // What tiles add to it.
 #include "quire/kernels/kernel_tables.h"
-#include "quire/kernels/tiles_amx.h"
+#include "quire/kernels/matmul_amx_bf16.inc"
 
 namespace quire {
+namespace {
 
-constinit const KernelTable kAmxKernels = TableOf("amx");
+constexpr KernelTable WithTiles(KernelTable table) {
+  table.matmul_bf16 = MatmulAmxBf16;
+  table.round_columns = RoundColumns;
+  table.bfloat_weights = BFloatWeights::kAll;
+  return table;
+}
+
+}  // namespace
+
+constinit const KernelTable kAmxKernels = WithTiles(TableOf("amx"));
 
 }  // namespace quire

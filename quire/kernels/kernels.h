@@ -52,6 +52,35 @@ struct QuantizedActivations {
   int32_t* sums = nullptr;   // [rows, cols / 16]: sum of q over 16 values
 };
 
+// Activations rounded to bfloats in the order in which tiles read them: slabs of kBFloatSlab blocks of
+// columns, in each the blocks of kBFloatRows rows, [slab][rows / 16][block of columns][16 rows][32 columns],
+// so that what a sweep over one slab reads lies together. Columns past the last are zeros where their block
+// has others; all else may hold anything.
+inline constexpr int64_t kBFloatRows = 16, kBFloatCols = 32, kBFloatSlab = 16;
+struct BFloatActivations {
+  int64_t rows = 0;
+  int64_t cols = 0;
+  int64_t row_blocks = 0;       // that there is memory for
+  std::byte* values = nullptr;  // Bytes(16 * row_blocks, cols), 64-byte aligned
+
+  static constexpr int64_t kBlockBytes = kBFloatRows * kBFloatCols * 2;
+  static int64_t RowBlocks(int64_t rows) { return (rows + kBFloatRows - 1) / kBFloatRows; }
+  static int64_t ColumnBlocks(int64_t cols) { return (cols + kBFloatCols - 1) / kBFloatCols; }
+  static int64_t Bytes(int64_t rows, int64_t cols) {
+    const int64_t slabs = (ColumnBlocks(cols) + kBFloatSlab - 1) / kBFloatSlab;
+    return slabs * RowBlocks(rows) * kBFloatSlab * kBlockBytes;
+  }
+  // Where blocks of rows and of columns meet; those of a slab follow each other.
+  std::byte* Block(int64_t row_block, int64_t column_block) const {
+    const int64_t slab = column_block / kBFloatSlab, in_slab = column_block % kBFloatSlab;
+    return values + ((slab * row_blocks + row_block) * kBFloatSlab + in_slab) * kBlockBytes;
+  }
+};
+
+// Which weights are multiplied with bfloats: where a processor has no fast instructions for it, none; with
+// VDPBF16PS those that are bfloats themselves; with tiles all, rounded to bfloats as they are read.
+enum class BFloatWeights { kNone, kBFloats, kAll };
+
 // The KV of one (sequence, KV head) for attention: tile pointers, one per page, in sequence order. Within a
 // page of `page_tokens` tokens K is stored dimension-major, [head_dim][page_tokens], so that one vector holds
 // one dimension of 16 tokens; V is token-major, [page_tokens][head_dim]. Codecs add scales (kv_codec.h).
@@ -107,10 +136,15 @@ struct KernelTable {
                     const QuantizedActivations& x, float* y, int64_t y_stride);
   void (*matmul_f32)(const PackedMatrix& w, int64_t panel_begin, int64_t panel_end, const float* x,
                      int64_t x_stride, int64_t rows, float* y, int64_t y_stride);
-  // The same, where the processor multiplies bfloats: BF16 weights with x rounded to them. Elsewhere
-  // matmul_f32.
-  void (*matmul_bf16)(const PackedMatrix& w, int64_t panel_begin, int64_t panel_end, const float* x,
-                      int64_t x_stride, int64_t rows, float* y, int64_t y_stride);
+  // The same with bfloats, for the types of weights that bfloat_weights names. Null where it names none.
+  void (*matmul_bf16)(const PackedMatrix& w, int64_t panel_begin, int64_t panel_end,
+                      const BFloatActivations& x, float* y, int64_t y_stride);
+  // Rounds columns [begin, end) of row `row`, which are x[begin .. end), to bfloats, and fills the last block
+  // of columns with zeros. REQUIRES: begin % kBFloatCols == 0, and end too unless it is the number of
+  // columns.
+  void (*round_columns)(const float* x, int64_t row, int64_t begin, int64_t end,
+                        const BFloatActivations& out);
+  BFloatWeights bfloat_weights;
 
   // -- Attention ------------------------------------------------------------------------------------------
   // Writes one token's K and V (head_dim floats each) into token slot `slot` of a page's tiles.

@@ -16,6 +16,10 @@ namespace {
 class Matmul : public testing::TestWithParam<const KernelTable*> {
  protected:
   const KernelTable& kernels() const { return *GetParam(); }
+  bool TakesBFloats(DType type) const {
+    return kernels().bfloat_weights == BFloatWeights::kAll ||
+           (kernels().bfloat_weights == BFloatWeights::kBFloats && type == DType::kBF16);
+  }
 };
 
 struct Shape {
@@ -83,16 +87,16 @@ TEST_P(Matmul, F32EqualsTheProductInDoublePrecision) {
 }
 
 TEST_P(Matmul, Bf16EqualsTheProductInDoublePrecision) {
-  for (DType type : {DType::kBF16, DType::kF16, DType::kQ4_0}) {
+  for (DType type : AllTypes()) {
+    if (!TakesBFloats(type)) continue;
     std::vector<Shape> shapes = ShapesFor(type);
     if (!IsQuantized(type)) shapes.push_back({5, 40, 75});
     for (const Shape& shape : shapes) {
       const TestMatrix w(kernels(), type, shape.outputs, shape.cols, 3);
-      const std::vector<float> x = RandomFloats(shape.rows * shape.cols, 4);
+      const ActivationForms x(kernels(), RandomFloats(shape.rows * shape.cols, 4), shape.rows, shape.cols);
       std::vector<float> y(shape.rows * shape.outputs, NAN);
-      kernels().matmul_bf16(w.packed, 0, w.packed.panels(), x.data(), shape.cols, shape.rows, y.data(),
-                            shape.outputs);
-      ExpectProduct(w.Dequantized(kernels()), x, y, shape, Describe(type, shape), 1.0 / 256);
+      kernels().matmul_bf16(w.packed, 0, w.packed.panels(), x.bfloat(), y.data(), shape.outputs);
+      ExpectProduct(w.Dequantized(kernels()), x.floats(), y, shape, Describe(type, shape), 1.0 / 256);
     }
   }
 }
@@ -129,10 +133,15 @@ TEST_P(Matmul, ARowIsBitwiseTheSameInEveryBatchAndPanelRange) {
     const TestMatrix w(kernels(), type, kShape.outputs, kShape.cols, 5);
     const auto multiply = [&](Kind kind, int64_t row, int64_t rows, int64_t panel, int64_t panel_end,
                               float* y) {
-      if (kind != Kind::kQ8) {
-        const auto matmul = kind == Kind::kBf16 ? kernels().matmul_bf16 : kernels().matmul_f32;
-        matmul(w.packed, panel, panel_end, x.data() + row * kShape.cols, kShape.cols, rows, y,
-               kShape.outputs);
+      const float* from = x.data() + row * kShape.cols;
+      if (kind == Kind::kF32) {
+        kernels().matmul_f32(w.packed, panel, panel_end, from, kShape.cols, rows, y, kShape.outputs);
+        return;
+      }
+      if (kind == Kind::kBf16) {
+        const ActivationForms part(kernels(), std::vector<float>(from, from + rows * kShape.cols), rows,
+                                   kShape.cols);
+        kernels().matmul_bf16(w.packed, panel, panel_end, part.bfloat(), y, kShape.outputs);
         return;
       }
       QuantizedActivations part = all.view;
@@ -144,6 +153,7 @@ TEST_P(Matmul, ARowIsBitwiseTheSameInEveryBatchAndPanelRange) {
     };
     for (Kind kind : {Kind::kF32, Kind::kBf16, Kind::kQ8}) {
       if (kind == Kind::kQ8 && !IsQuantized(type)) continue;
+      if (kind == Kind::kBf16 && !TakesBFloats(type)) continue;
       std::vector<float> together(kShape.rows * kShape.outputs), apart(kShape.rows * kShape.outputs);
       multiply(kind, 0, kShape.rows, 0, w.packed.panels(), together.data());
       int64_t rows = 1;

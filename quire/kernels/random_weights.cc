@@ -1,6 +1,7 @@
 #include "quire/kernels/random_weights.h"
 
 #include <cstring>
+#include <utility>
 
 #include "quire/kernels/quantized_formats.h"
 
@@ -87,6 +88,37 @@ std::vector<std::byte> RandomWeights(DType type, int64_t rows, int64_t cols, uin
     SetPlain(type, RandomFloats(rows * cols, seed, 0.3f), &bytes);
   }
   return bytes;
+}
+
+ActivationForms::ActivationForms(const KernelTable& kernels, std::vector<float> floats, int64_t rows,
+                                 int64_t cols)
+    : floats_(std::move(floats)) {
+  if (cols % kActivationGroup == 0) {
+    values_.resize(floats_.size());
+    scales_.resize(floats_.size() / kActivationGroup);
+    sums_.resize(floats_.size() / 16);
+    int8_ = {rows, cols, values_.data(), scales_.data(), sums_.data()};
+    for (int64_t row = 0; row < rows; ++row) kernels.quantize_row(floats_.data(), row, int8_);
+  }
+  if (kernels.bfloat_weights != BFloatWeights::kNone) {
+    bfloats_ = AlignedBuffer::Allocate(BFloatActivations::Bytes(rows, cols)).value();
+    bfloat_ = {rows, cols, BFloatActivations::RowBlocks(rows), bfloats_.data()};
+    for (int64_t row = 0; row < rows; ++row) {
+      kernels.round_columns(floats_.data() + row * cols, row, 0, cols, bfloat_);
+    }
+  }
+}
+
+QuantizedActivations ActivationForms::Int8(int64_t rows) const {
+  QuantizedActivations first = int8_;
+  first.rows = rows;
+  return first;
+}
+
+BFloatActivations ActivationForms::BFloat(int64_t rows) const {
+  BFloatActivations first = bfloat_;
+  first.rows = rows;
+  return first;
 }
 
 std::vector<std::byte> ConstantCodes(DType type, int64_t rows, int64_t cols, uint8_t fill) {

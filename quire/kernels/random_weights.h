@@ -1,5 +1,5 @@
-// Random numbers and weights in every file type, for tests and benchmarks. The weights are about normal in
-// size (a few tenths), whatever the type.
+// Random numbers, weights in every file type, and activations in every form, for tests and benchmarks. The
+// weights are about normal in size (a few tenths), whatever the type.
 #ifndef QUIRE_KERNELS_RANDOM_WEIGHTS_H_
 #define QUIRE_KERNELS_RANDOM_WEIGHTS_H_
 
@@ -8,7 +8,9 @@
 #include <random>
 #include <vector>
 
+#include "quire/base/aligned_buffer.h"
 #include "quire/kernels/dtype.h"
+#include "quire/kernels/kernels.h"
 
 namespace quire {
 
@@ -19,6 +21,31 @@ std::vector<std::byte> RandomWeights(DType type, int64_t rows, int64_t cols, uin
 
 // The same for a quantized type with every byte but the half-precision scales set to `fill`.
 std::vector<std::byte> ConstantCodes(DType type, int64_t rows, int64_t cols, uint8_t fill);
+
+// Rows of activations and the forms of them that the products of a table take, int8 where there are whole
+// groups of columns.
+class ActivationForms {
+ public:
+  // REQUIRES: floats.size() == rows * cols.
+  ActivationForms(const KernelTable& kernels, std::vector<float> floats, int64_t rows, int64_t cols);
+
+  std::vector<float>& floats() { return floats_; }
+  const std::vector<float>& floats() const { return floats_; }
+  const QuantizedActivations& int8() const { return int8_; }
+  const BFloatActivations& bfloat() const { return bfloat_; }
+  // The first rows only.
+  QuantizedActivations Int8(int64_t rows) const;
+  BFloatActivations BFloat(int64_t rows) const;
+
+ private:
+  std::vector<float> floats_;
+  std::vector<int8_t> values_;
+  std::vector<float> scales_;
+  std::vector<int32_t> sums_;
+  AlignedBuffer bfloats_;
+  QuantizedActivations int8_;
+  BFloatActivations bfloat_;
+};
 
 inline std::vector<DType> AllTypes() {
   std::vector<DType> types;

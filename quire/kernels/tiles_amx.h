@@ -53,6 +53,11 @@ template <int kTile>
 void LoadTile(const void* rows, int64_t stride) {
   __asm__ volatile("tileloadd (%0,%1,1), %%tmm%c2" : : "r"(rows), "r"(stride), "i"(kTile) : "memory");
 }
+// The same of what is read once: it stays in the second-level cache and pushes nothing out of the first.
+template <int kTile>
+void LoadTileOnce(const void* rows, int64_t stride) {
+  __asm__ volatile("tileloaddt1 (%0,%1,1), %%tmm%c2" : : "r"(rows), "r"(stride), "i"(kTile) : "memory");
+}
 template <int kTile>
 void StoreTile(void* rows, int64_t stride) {
   __asm__ volatile("tilestored %%tmm%c2, (%0,%1,1)" : : "r"(rows), "r"(stride), "i"(kTile) : "memory");

@@ -2,7 +2,18 @@
 
 #include <algorithm>
 
+#include "quire/base/check.h"
+
 namespace quire {
+
+Form FormFor(DType weights, bool exact, const KernelTable& kernels) {
+  if (exact) return Form::kFloat;
+  if (IsQuantized(weights)) return Form::kInt8;
+  const bool bfloat = weights == DType::kBF16
+                          ? kernels.bfloat_weights != BFloatWeights::kNone
+                          : weights == DType::kF16 && kernels.bfloat_weights == BFloatWeights::kAll;
+  return bfloat ? Form::kBFloat : Form::kFloat;
+}
 
 Activations Activations::Rows(int64_t first, int64_t count) const {
   Activations part = Shaped(count, cols);
@@ -12,18 +23,24 @@ Activations Activations::Rows(int64_t first, int64_t count) const {
     part.int8.scales += first * (cols / kActivationGroup);
     part.int8.sums += first * (cols / 16);
   }
+  if (bfloat.values != nullptr) {
+    QUIRE_CHECK(first % kBFloatRows == 0);
+    part.bfloat.values = bfloat.Block(first / kBFloatRows, 0);
+  }
   return part;
 }
 
 Activations Activations::Shaped(int64_t new_rows, int64_t new_cols) const {
   Activations shaped = *this;
-  shaped.rows = shaped.int8.rows = new_rows;
-  shaped.cols = shaped.int8.cols = new_cols;
+  shaped.rows = shaped.int8.rows = shaped.bfloat.rows = new_rows;
+  shaped.cols = shaped.int8.cols = shaped.bfloat.cols = new_cols;
   return shaped;
 }
 
-void QuantizeColumns(const KernelTable& kernels, const Activations& x, int64_t row, int64_t begin,
-                     int64_t end) {
+void Convert(const KernelTable& kernels, const Activations& x, Forms forms, int64_t row, int64_t begin,
+             int64_t end) {
+  if (forms.bfloat) kernels.round_columns(x.row(row), row, begin, end, x.bfloat);
+  if (!forms.int8) return;
   const int64_t at = row * x.cols + begin;
   const QuantizedActivations part{.rows = 1,
                                   .cols = end - begin,
@@ -36,11 +53,16 @@ void QuantizeColumns(const KernelTable& kernels, const Activations& x, int64_t r
 void MultiplyPanels(const KernelTable& kernels, const Product& product, const Activations& x,
                     int64_t panel_begin, int64_t panel_end) {
   const Linear& linear = *product.linear;
-  if (linear.int8_input) {
-    kernels.matmul_q8(linear.matrix, panel_begin, panel_end, x.int8, product.y, product.y_stride);
-  } else {
-    const auto matmul = linear.bf16_input ? kernels.matmul_bf16 : kernels.matmul_f32;
-    matmul(linear.matrix, panel_begin, panel_end, x.values, x.cols, x.rows, product.y, product.y_stride);
+  switch (product.form) {
+    case Form::kInt8:
+      kernels.matmul_q8(linear.matrix, panel_begin, panel_end, x.int8, product.y, product.y_stride);
+      break;
+    case Form::kBFloat:
+      kernels.matmul_bf16(linear.matrix, panel_begin, panel_end, x.bfloat, product.y, product.y_stride);
+      break;
+    case Form::kFloat:
+      kernels.matmul_f32(linear.matrix, panel_begin, panel_end, x.values, x.cols, x.rows, product.y,
+                         product.y_stride);
   }
   if (linear.bias == nullptr) return;
   const int64_t begin = panel_begin * kPanelRows;

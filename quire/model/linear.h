@@ -11,35 +11,53 @@
 
 namespace quire {
 
+// What a weight is multiplied with.
+enum class Form { kFloat, kInt8, kBFloat };
+
+// That of weights of a type. `exact` multiplies everything with floats.
+Form FormFor(DType weights, bool exact, const KernelTable& kernels);
+
+// The forms that are wanted beside floats.
+struct Forms {
+  bool int8 = false;
+  bool bfloat = false;
+
+  void Add(Form form) {
+    int8 |= form == Form::kInt8;
+    bfloat |= form == Form::kBFloat;
+  }
+};
+
 struct Linear {
   PackedMatrix matrix;
   const float* bias = nullptr;  // [rows], or none
-  bool int8_input = false;      // multiplied with quantized activations
-  bool bf16_input = false;      // multiplied with activations rounded to bfloats, where the processor can
+  Form form = Form::kFloat;
 };
 
-// Rows of activations as floats and, where a weight wants them so, as int8. A view; owns nothing.
+// Rows of activations as floats and, where a weight wants them so, in other forms. A view; owns nothing.
 struct Activations {
   int64_t rows = 0;
   int64_t cols = 0;
   float* values = nullptr;    // [rows, cols]
   QuantizedActivations int8;  // the same rows and cols, or without memory
+  BFloatActivations bfloat;   // likewise
 
   float* row(int64_t r) const { return values + r * cols; }
-  // Rows [first, first + count).
+  // Rows [first, first + count). REQUIRES: first is a multiple of kBFloatRows.
   Activations Rows(int64_t first, int64_t count) const;
   // The same memory as a matrix of other dimensions. REQUIRES: it is large enough.
   Activations Shaped(int64_t new_rows, int64_t new_cols) const;
 };
 
-// Computes the int8 form of columns [begin, end) of one row. REQUIRES: both are multiples of
-// kActivationGroup.
-void QuantizeColumns(const KernelTable& kernels, const Activations& x, int64_t row, int64_t begin,
-                     int64_t end);
+// Computes the forms of columns [begin, end) of one row. REQUIRES: both are multiples of kActivationGroup, or
+// for bfloats `end` is the number of columns.
+void Convert(const KernelTable& kernels, const Activations& x, Forms forms, int64_t row, int64_t begin,
+             int64_t end);
 
 // One layer applied to all rows of x: y[r * y_stride + output].
 struct Product {
   const Linear* linear = nullptr;
+  Form form = Form::kFloat;
   float* y = nullptr;
   int64_t y_stride = 0;
 };

@@ -14,7 +14,7 @@ enum Operation : uint32_t {
   kProject = 1 << 1,
   kRotate = 1 << 2,
   kAttend = 1 << 3,
-  kOutput = 1 << 4,  // quantizes what attention gave, and multiplies it
+  kOutput = 1 << 4,  // converts what attention gave, and multiplies it
   kNormAttention = 1 << 5,
   kGateUp = 1 << 6,
   kDown = 1 << 7,
@@ -38,16 +38,23 @@ class Carver {
     return nullptr;
   }
 
-  // The floats and their int8 form.
-  Activations TakeActivations(int64_t rows, int64_t cols, uint32_t live, uint32_t int8_live) {
-    Activations x{.rows = rows, .cols = cols, .values = Take<float>(rows * cols, live), .int8 = {}};
+  // The floats and their other forms.
+  Activations TakeActivations(int64_t rows, int64_t cols, uint32_t live, Forms forms, uint32_t forms_live) {
+    Activations x{
+        .rows = rows, .cols = cols, .values = Take<float>(rows * cols, live), .int8 = {}, .bfloat = {}};
     // Weights that want int8 have whole groups of columns.
-    if (cols % kActivationGroup == 0) {
+    if (forms.int8 && cols % kActivationGroup == 0) {
       x.int8 = {.rows = rows,
                 .cols = cols,
-                .values = Take<int8_t>(rows * cols, int8_live),
-                .scales = Take<float>(rows * cols / kActivationGroup, int8_live),
-                .sums = Take<int32_t>(rows * cols / 16, int8_live)};
+                .values = Take<int8_t>(rows * cols, forms_live),
+                .scales = Take<float>(rows * cols / kActivationGroup, forms_live),
+                .sums = Take<int32_t>(rows * cols / 16, forms_live)};
+    }
+    if (forms.bfloat) {
+      x.bfloat = {.rows = rows,
+                  .cols = cols,
+                  .row_blocks = BFloatActivations::RowBlocks(rows),
+                  .values = Take<std::byte>(BFloatActivations::Bytes(rows, cols), forms_live)};
     }
     return x;
   }
@@ -61,17 +68,17 @@ class Carver {
   std::vector<BufferNeed> needs_;
 };
 
-void Lay(const ModelConfig& config, int64_t rows, Carver& carver, StepMemory& memory) {
+void Lay(const ModelConfig& config, Forms forms, int64_t rows, Carver& carver, StepMemory& memory) {
   constexpr uint32_t kNormed = kEmbed | kProject | kNormAttention | kGateUp | kNormFfn | kLogits;
   memory.residual = carver.Take<float>(rows * config.hidden, kAllLayers);
-  memory.normed = carver.TakeActivations(rows, config.hidden, kNormed, kNormed);
+  memory.normed = carver.TakeActivations(rows, config.hidden, kNormed, forms, kNormed);
   memory.qkv =
       carver.Take<float>(rows * (config.q_dim() + 2 * config.kv_dim()), kProject | kRotate | kAttend);
-  memory.attended = carver.TakeActivations(rows, config.q_dim(), kAttend | kOutput, kOutput);
+  memory.attended = carver.TakeActivations(rows, config.q_dim(), kAttend | kOutput, forms, kOutput);
   memory.added = carver.Take<float>(rows * config.hidden, kOutput | kNormAttention | kDown | kNormFfn);
-  memory.gated = carver.TakeActivations(rows, config.ffn, kGateUp | kDown, kGateUp | kDown);
+  memory.gated = carver.TakeActivations(rows, config.ffn, kGateUp | kDown, forms, kGateUp | kDown);
   memory.up = carver.Take<float>(rows * config.ffn, kGateUp);
-  memory.head = carver.TakeActivations(2 * kLogitsRows, config.hidden, kLogits, kLogits);
+  memory.head = carver.TakeActivations(2 * kLogitsRows, config.hidden, kLogits, forms, kLogits);
   memory.logits = carver.Take<float>(kLogitsRows * config.vocab, kLogits);
   for (const auto& [angles, rope] :
        {std::pair(&memory.angles, &config.rope), std::pair(&memory.local_angles, &config.local_rope)}) {
@@ -83,23 +90,23 @@ void Lay(const ModelConfig& config, int64_t rows, Carver& carver, StepMemory& me
 
 }  // namespace
 
-std::vector<BufferNeed> StepMemory::Needs(const ModelConfig& config, int64_t rows) {
+std::vector<BufferNeed> StepMemory::Needs(const ModelConfig& config, Forms forms, int64_t rows) {
   Carver carver;
   StepMemory memory;
-  Lay(config, rows, carver, memory);
+  Lay(config, forms, rows, carver, memory);
   return std::move(carver).needs();
 }
 
-int64_t StepMemory::Bytes(const ModelConfig& config, int64_t rows) {
-  return static_cast<int64_t>(PlanBuffers(Needs(config, rows)).bytes);
+int64_t StepMemory::Bytes(const ModelConfig& config, Forms forms, int64_t rows) {
+  return static_cast<int64_t>(PlanBuffers(Needs(config, forms, rows)).bytes);
 }
 
-Result<StepMemory> StepMemory::Allocate(const ModelConfig& config, int64_t rows) {
-  const BufferPlan plan = PlanBuffers(Needs(config, rows));
+Result<StepMemory> StepMemory::Allocate(const ModelConfig& config, Forms forms, int64_t rows) {
+  const BufferPlan plan = PlanBuffers(Needs(config, forms, rows));
   StepMemory memory;
   QUIRE_ASSIGN(memory.buffer_, AlignedBuffer::Allocate(plan.bytes));
   Carver carver(plan, memory.buffer_.data());
-  Lay(config, rows, carver, memory);
+  Lay(config, forms, rows, carver, memory);
   return memory;
 }
 

@@ -23,6 +23,7 @@ struct RopeAngles {
   float* sin = nullptr;
 };
 
+// Activations have memory for `forms`.
 struct StepMemory {
   float* residual = nullptr;  // [rows, hidden]
   Activations normed;         // [rows, hidden]
@@ -36,11 +37,11 @@ struct StepMemory {
   RopeAngles angles, local_angles;
 
   // Errors: kResourceExhausted.
-  static Result<StepMemory> Allocate(const ModelConfig& config, int64_t rows);
+  static Result<StepMemory> Allocate(const ModelConfig& config, Forms forms, int64_t rows);
   // What Allocate would take.
-  static int64_t Bytes(const ModelConfig& config, int64_t rows);
+  static int64_t Bytes(const ModelConfig& config, Forms forms, int64_t rows);
   // The buffers that are planned, with what they are needed for.
-  static std::vector<BufferNeed> Needs(const ModelConfig& config, int64_t rows);
+  static std::vector<BufferNeed> Needs(const ModelConfig& config, Forms forms, int64_t rows);
 
   int64_t bytes() const { return static_cast<int64_t>(buffer_.bytes()); }
 

@@ -60,8 +60,8 @@ class Transformer final : public LanguageModel {
   void Attend(int layer, const PageArena& kv);
   void KeepWantedRows();
   void FeedForward(const LayerWeights& layer);
-  void AddAndNorm(const float* post_norm, const float* next_norm, bool next_wants_int8);
-  void NormRow(int64_t row, const float* norm, bool wants_int8);
+  void AddAndNorm(const float* post_norm, const float* next_norm, Forms wanted);
+  void NormRow(int64_t row, const float* norm, Forms wanted);
   Activations HeadRows(int64_t begin, int64_t count);
   void MultiplyHead(const Activations& x, int64_t count, int64_t panel_begin, int64_t panel_end,
                     float* scratch);
@@ -70,6 +70,20 @@ class Transformer final : public LanguageModel {
   int64_t rows() const { return std::ssize(rows_); }
   Activations Normed() const { return memory_.normed.Rows(0, rows()); }
   int64_t qkv_stride() const { return config_.q_dim() + 2 * config_.kv_dim(); }
+
+  // What a layer is multiplied with in this step.
+  Form FormOf(const Linear& linear) const {
+    return linear.form == Form::kInt8 && int8_as_bfloats_ ? Form::kBFloat : linear.form;
+  }
+  Forms FormsOf(std::initializer_list<const Linear*> readers) const {
+    Forms forms;
+    for (const Linear* linear : readers) forms.Add(FormOf(*linear));
+    return forms;
+  }
+  Forms AttentionWants(const LayerWeights& layer) const { return FormsOf({&layer.q, &layer.k, &layer.v}); }
+  Product ProductOf(const Linear& linear, float* y, int64_t y_stride) const {
+    return {&linear, FormOf(linear), y, y_stride};
+  }
 
   // Calls fn(row) for all rows, in parallel where they are worth it; `floats` is about what a row touches.
   template <typename Fn>
@@ -82,6 +96,7 @@ class Transformer final : public LanguageModel {
   const KernelTable& kernels_;
   ThreadPool& pool_;
   const int64_t max_rows_;
+  const bool bf16_prefill_;
   const StepMemory memory_;
   const RopeFrequencies rope_, local_rope_;
   PagedAttention attention_;
@@ -90,6 +105,7 @@ class Transformer final : public LanguageModel {
 
   // Of the current step.
   std::vector<StepRow> rows_;
+  bool int8_as_bfloats_ = false;
   std::vector<int64_t> wanted_;  // rows whose logits are wanted
   std::vector<LogitsRow> logits_rows_;
 };
@@ -112,6 +128,7 @@ Transformer::Transformer(std::shared_ptr<const ModelFiles> files, ModelConfig co
       kernels_(kernels),
       pool_(pool),
       max_rows_(options.max_step_tokens),
+      bf16_prefill_(options.bf16_prefill),
       memory_(std::move(memory)),
       rope_(MakeRopeFrequencies(config_.rope, ServedContext(config_, options))),
       local_rope_(MakeRopeFrequencies(config_.local_rope, ServedContext(config_, options))),
@@ -153,19 +170,20 @@ void Transformer::Forward(const StepPlan& plan, const PageArena& kv, const Logit
     Attend(i, kv);
     if (last) KeepWantedRows();
     const Activations attended = memory_.attended.Rows(0, rows());
-    if (layer.attention_output.int8_input) {
+    if (const Forms wanted = FormsOf({&layer.attention_output}); wanted.int8 || wanted.bfloat) {
       ForEachRow(config_.q_dim(),
-                 [&](int64_t row) { QuantizeColumns(kernels_, attended, row, 0, config_.q_dim()); });
+                 [&](int64_t row) { Convert(kernels_, attended, wanted, row, 0, config_.q_dim()); });
     }
-    const Product output{&layer.attention_output, memory_.added, config_.hidden};
+    const Product output = ProductOf(layer.attention_output, memory_.added, config_.hidden);
     MultiplyAll(kernels_, pool_, {&output, 1}, attended);
-    AddAndNorm(layer.post_attention_norm, layer.ffn_norm, layer.ffn_wants_int8());
+    AddAndNorm(layer.post_attention_norm, layer.ffn_norm, FormsOf({&layer.gate, &layer.up}));
     FeedForward(layer);
     if (last) {
-      AddAndNorm(layer.post_ffn_norm, weights_.output_norm, false);
+      AddAndNorm(layer.post_ffn_norm, weights_.output_norm,
+                 {.bfloat = weights_.output.form == Form::kBFloat});
     } else {
       const LayerWeights& next = weights_.layers[i + 1];
-      AddAndNorm(layer.post_ffn_norm, next.attention_norm, next.attention_wants_int8());
+      AddAndNorm(layer.post_ffn_norm, next.attention_norm, AttentionWants(next));
     }
   }
   Logits(sink);
@@ -175,6 +193,7 @@ void Transformer::ListRows(const StepPlan& plan) {
   QUIRE_CHECK(plan.tokens() <= max_rows_);
   rows_.clear();
   wanted_.clear();
+  int8_as_bfloats_ = bf16_prefill_ && plan.tokens() > kBFloatRows;
   for (size_t s = 0; s < plan.sequences.size(); ++s) {
     const SequenceStep& step = plan.sequences[s];
     QUIRE_CHECK(step.pages->tokens >= step.position + std::ssize(step.tokens));
@@ -198,7 +217,7 @@ void Transformer::Embed() {
     float* residual = memory_.residual + row * config_.hidden;
     kernels_.dequantize(table.type, table.row(at.token), residual, config_.hidden);
     if (config_.embedding_scale != 1) kernels_.scale(residual, config_.embedding_scale, config_.hidden);
-    NormRow(row, first.attention_norm, first.attention_wants_int8());
+    NormRow(row, first.attention_norm, AttentionWants(first));
     for (const auto& [rope, angles] :
          {std::pair(&rope_, &memory_.angles), std::pair(&local_rope_, &memory_.local_angles)}) {
       const int64_t offset = row * angles->pairs;
@@ -209,9 +228,10 @@ void Transformer::Embed() {
 
 void Transformer::ProjectAndStore(int layer, const StepPlan& plan, const PageArena& kv) {
   const LayerWeights& weights = weights_.layers[layer];
-  const Product products[] = {{&weights.q, memory_.qkv, qkv_stride()},
-                              {&weights.k, memory_.qkv + config_.q_dim(), qkv_stride()},
-                              {&weights.v, memory_.qkv + config_.q_dim() + config_.kv_dim(), qkv_stride()}};
+  float* k = memory_.qkv + config_.q_dim();
+  const Product products[] = {ProductOf(weights.q, memory_.qkv, qkv_stride()),
+                              ProductOf(weights.k, k, qkv_stride()),
+                              ProductOf(weights.v, k + config_.kv_dim(), qkv_stride())};
   MultiplyAll(kernels_, pool_, products, Normed());
   ForEachRow(2 * qkv_stride(), [&](int64_t row) {
     RotateAndStore(layer, row, *plan.sequences[rows_[row].sequence].pages, kv);
@@ -272,8 +292,9 @@ void Transformer::KeepWantedRows() {
 void Transformer::FeedForward(const LayerWeights& layer) {
   const Activations normed = Normed();
   const Activations gated = memory_.gated.Rows(0, rows());
-  const Product gate{&layer.gate, gated.values, config_.ffn};
-  const Product up{&layer.up, memory_.up, config_.ffn};
+  const Product gate = ProductOf(layer.gate, gated.values, config_.ffn);
+  const Product up = ProductOf(layer.up, memory_.up, config_.ffn);
+  const Forms wanted = FormsOf({&layer.down});
   const auto activate = config_.activation == Activation::kSilu ? kernels_.silu_mul : kernels_.gelu_tanh_mul;
 
   // Two panels at a time: the columns they give are whole activation groups, so that a task can finish them.
@@ -289,27 +310,27 @@ void Transformer::FeedForward(const LayerWeights& layer) {
     for (int64_t row = 0; row < rows(); ++row) {
       float* g = gated.row(row) + begin;
       activate(g, memory_.up + row * config_.ffn + begin, end - begin, g);
-      if (layer.down.int8_input) QuantizeColumns(kernels_, gated, row, begin, end);
+      Convert(kernels_, gated, wanted, row, begin, end);
     }
   });
-  const Product down{&layer.down, memory_.added, config_.hidden};
+  const Product down = ProductOf(layer.down, memory_.added, config_.hidden);
   MultiplyAll(kernels_, pool_, {&down, 1}, gated);
 }
 
-void Transformer::AddAndNorm(const float* post_norm, const float* next_norm, bool next_wants_int8) {
+void Transformer::AddAndNorm(const float* post_norm, const float* next_norm, Forms wanted) {
   const int64_t hidden = config_.hidden;
   ForEachRow(4 * hidden, [&](int64_t row) {
     float* added = memory_.added + row * hidden;
     if (post_norm != nullptr) kernels_.rms_norm(added, post_norm, hidden, config_.norm_epsilon, 0, added);
     kernels_.add(memory_.residual + row * hidden, added, hidden);
-    NormRow(row, next_norm, next_wants_int8);
+    NormRow(row, next_norm, wanted);
   });
 }
 
-void Transformer::NormRow(int64_t row, const float* norm, bool wants_int8) {
+void Transformer::NormRow(int64_t row, const float* norm, Forms wanted) {
   kernels_.rms_norm(memory_.residual + row * config_.hidden, norm, config_.hidden, config_.norm_epsilon, 0,
                     memory_.normed.row(row));
-  if (wants_int8) QuantizeColumns(kernels_, memory_.normed, row, 0, config_.hidden);
+  Convert(kernels_, memory_.normed, wanted, row, 0, config_.hidden);
 }
 
 // Rows [begin, begin + count) for the output matrix. As int8 they come twice: rounded, and below that what
@@ -317,18 +338,18 @@ void Transformer::NormRow(int64_t row, const float* norm, bool wants_int8) {
 // goes straight into the logits, and the weights, which are what takes time to read, are read once for both.
 Activations Transformer::HeadRows(int64_t begin, int64_t count) {
   const Activations normed = Normed().Rows(begin, count);
-  if (!weights_.output.int8_input) return normed;
+  if (weights_.output.form != Form::kInt8) return normed;
   const Activations both = memory_.head.Shaped(2 * count, config_.hidden);
   for (int64_t r = 0; r < count; ++r) {
     std::copy_n(normed.row(r), config_.hidden, both.row(r));
-    QuantizeColumns(kernels_, both, r, 0, config_.hidden);
+    Convert(kernels_, both, {.int8 = true}, r, 0, config_.hidden);
     const int64_t at = r * config_.hidden;
     float* lost = both.row(count + r);
     for (int64_t i = 0; i < config_.hidden; ++i) {
       const float scale = both.int8.scales[(at + i) / kActivationGroup];
       lost[i] = both.values[at + i] - scale * static_cast<float>(both.int8.values[at + i]);
     }
-    QuantizeColumns(kernels_, both, count + r, 0, config_.hidden);
+    Convert(kernels_, both, {.int8 = true}, count + r, 0, config_.hidden);
   }
   return both;
 }
@@ -344,7 +365,7 @@ void Transformer::MultiplyHead(const Activations& x, int64_t count, int64_t pane
   part.bias = nullptr;
   const bool twice = x.rows > count;
   float* logits = memory_.logits + begin;
-  const Product product{&part, twice ? scratch : logits, twice ? n : config_.vocab};
+  const Product product{&part, part.form, twice ? scratch : logits, twice ? n : config_.vocab};
   MultiplyPanels(kernels_, product, x, 0, panel_end - panel_begin);
   for (int64_t r = 0; r < count; ++r, logits += config_.vocab) {
     if (twice) {
@@ -413,7 +434,15 @@ Result<std::unique_ptr<LanguageModel>> LoadTransformer(std::shared_ptr<const Mod
   kv_types.insert(kv_types.begin(), options.kv_types);
   QUIRE_ASSIGN(std::vector<KvLayout> layouts, KvLayoutsOf(config, kv_types, options.page_tokens));
   QUIRE_ASSIGN(Weights weights, LoadWeights(*files, config, options.exact, kernels, pool, options.progress));
-  QUIRE_ASSIGN(StepMemory memory, StepMemory::Allocate(config, options.max_step_tokens));
+  Forms forms = weights.forms();
+  if (options.bf16_prefill) {
+    if (kernels.bfloat_weights != BFloatWeights::kAll) {
+      return Fail(ErrorCode::kUnsupported,
+                  "Prompts as bfloats need a processor with AMX; these kernels are '{}'.", kernels.name);
+    }
+    forms.bfloat = true;
+  }
+  QUIRE_ASSIGN(StepMemory memory, StepMemory::Allocate(config, forms, options.max_step_tokens));
   return std::make_unique<Transformer>(std::move(files), std::move(config), std::move(weights),
                                        std::move(layouts), std::move(memory), options, kernels, pool);
 }

@@ -22,6 +22,9 @@ namespace quire {
 struct ModelOptions {
   // f32 activations, no int8: for comparison with references.
   bool exact = false;
+  // Steps of more than kBFloatRows tokens multiply quantized weights as bfloats, which tiles do about twice
+  // as fast as int8. A token's result then depends on whether its step had so many.
+  bool bf16_prefill = false;
   // Of KV pages: that of the first layout, and of further ones that sequences may have.
   LayerTypes kv_types = DType::kF16;
   std::vector<LayerTypes> more_kv_types = {};

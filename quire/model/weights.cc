@@ -40,12 +40,11 @@ std::string BiasName(const std::string& weight) {
 
 class WeightLoader {
  public:
-  WeightLoader(const ModelFiles& files, const ModelConfig& config, bool exact)
-      : files_(files), config_(config), exact_(exact) {}
+  WeightLoader(const ModelFiles& files, const ModelConfig& config, bool exact, const KernelTable& kernels)
+      : files_(files), config_(config), exact_(exact), kernels_(kernels) {}
 
   Status Plan(Weights& weights);
-  Status Pack(Weights& weights, const KernelTable& kernels, ThreadPool& pool,
-              const std::function<void(double)>& progress);
+  Status Pack(Weights& weights, ThreadPool& pool, const std::function<void(double)>& progress);
 
  private:
   Status PlanEmbedding(Weights& weights);
@@ -70,6 +69,7 @@ class WeightLoader {
   const ModelFiles& files_;
   const ModelConfig& config_;
   const bool exact_;
+  const KernelTable& kernels_;
   std::vector<MatrixJob> matrices_;
   std::vector<VectorJob> vectors_;
   size_t packed_bytes_ = 0;
@@ -88,8 +88,7 @@ Result<const TensorView*> WeightLoader::Find(const std::string& name) const {
 
 void WeightLoader::AddMatrix(const TensorView& source, int64_t row, int64_t rows, Linear& linear) {
   linear.matrix = {.type = source.type, .rows = rows, .cols = source.cols()};
-  linear.int8_input = !exact_ && IsQuantized(source.type);
-  linear.bf16_input = !exact_ && source.type == DType::kBF16;
+  linear.form = FormFor(source.type, exact_, kernels_);
   matrices_.push_back({source, row, &linear, packed_bytes_});
   packed_bytes_ += static_cast<size_t>(linear.matrix.panels()) * PanelBytes(source.type, source.cols());
   parameters_ += rows * source.cols();
@@ -193,14 +192,13 @@ Status WeightLoader::Plan(Weights& weights) {
   return {};
 }
 
-Status WeightLoader::Pack(Weights& weights, const KernelTable& kernels, ThreadPool& pool,
-                          const std::function<void(double)>& progress) {
+Status WeightLoader::Pack(Weights& weights, ThreadPool& pool, const std::function<void(double)>& progress) {
   QUIRE_ASSIGN(weights.packed, AlignedBuffer::Allocate(packed_bytes_));
   QUIRE_ASSIGN(weights.floats, AlignedBuffer::Allocate(float_bytes_));
   for (const VectorJob& job : vectors_) {
     float* to = reinterpret_cast<float*>(weights.floats.data() + job.offset);
-    kernels.dequantize(job.source.type, job.source.data.data() + RowBytes(job.source.type, job.first), to,
-                       job.n);
+    kernels_.dequantize(job.source.type, job.source.data.data() + RowBytes(job.source.type, job.first), to,
+                        job.n);
     for (int64_t i = 0; i < job.n; ++i) to[i] += job.added;
     *job.to = to;
   }
@@ -209,7 +207,7 @@ Status WeightLoader::Pack(Weights& weights, const KernelTable& kernels, ThreadPo
     std::byte* to = weights.packed.data() + job.offset;
     constexpr int64_t kPanelsPerTask = 8;
     pool.ParallelFor(matrix.panels(), kPanelsPerTask, [&](int64_t begin, int64_t end, int) {
-      kernels.pack(matrix.type, job.source.row(job.row), matrix.rows, matrix.cols, begin, end, to);
+      kernels_.pack(matrix.type, job.source.row(job.row), matrix.rows, matrix.cols, begin, end, to);
     });
     matrix.data = to;
     files_.Release(job.source);
@@ -238,10 +236,23 @@ Status CheckEmbedding(const ModelFiles& files, ModelConfig& config) {
 
 }  // namespace
 
-Result<Weights> DescribeWeights(const ModelFiles& files, ModelConfig& config, bool exact) {
+Forms Weights::forms() const {
+  Forms forms;
+  forms.Add(output.form);
+  for (const LayerWeights& layer : layers) {
+    for (const Linear* linear :
+         {&layer.q, &layer.k, &layer.v, &layer.attention_output, &layer.gate, &layer.up, &layer.down}) {
+      forms.Add(linear->form);
+    }
+  }
+  return forms;
+}
+
+Result<Weights> DescribeWeights(const ModelFiles& files, ModelConfig& config, bool exact,
+                                const KernelTable& kernels) {
   QUIRE_TRY(CheckEmbedding(files, config));
   Weights weights;
-  QUIRE_TRY(WeightLoader(files, config, exact).Plan(weights));
+  QUIRE_TRY(WeightLoader(files, config, exact, kernels).Plan(weights));
   return weights;
 }
 
@@ -250,9 +261,9 @@ Result<Weights> LoadWeights(const ModelFiles& files, ModelConfig& config, bool e
                             const std::function<void(double)>& progress) {
   QUIRE_TRY(CheckEmbedding(files, config));
   Weights weights;
-  WeightLoader loader(files, config, exact);
+  WeightLoader loader(files, config, exact, kernels);
   QUIRE_TRY(loader.Plan(weights));
-  QUIRE_TRY(loader.Pack(weights, kernels, pool, progress));
+  QUIRE_TRY(loader.Pack(weights, pool, progress));
   return weights;
 }
 

@@ -30,10 +30,6 @@ struct LayerWeights {
   const float* ffn_norm = nullptr;
   Linear gate, up, down;
   const float* post_ffn_norm = nullptr;
-
-  // Whether some layer that reads the normed rows wants them as int8.
-  bool attention_wants_int8() const { return q.int8_input || k.int8_input || v.int8_input; }
-  bool ffn_wants_int8() const { return gate.int8_input || up.int8_input; }
 };
 
 struct Weights {
@@ -41,6 +37,9 @@ struct Weights {
   const float* output_norm = nullptr;
   Linear output;
   std::vector<LayerWeights> layers;
+
+  // Of all that is multiplied.
+  Forms forms() const;
 
   int64_t parameters = 0;
   int64_t bytes = 0;  // resident
@@ -52,8 +51,9 @@ struct Weights {
 
 // Checks that every tensor is there and has its shape, and says what the weights would be, without memory:
 // pointers are null. `config.vocab` is filled in from the embedding where the files do not state it. `exact`
-// multiplies everything with float activations. Errors: kCorrupt naming file and tensor.
-Result<Weights> DescribeWeights(const ModelFiles& files, ModelConfig& config, bool exact);
+// is that of FormFor. Errors: kCorrupt naming file and tensor.
+Result<Weights> DescribeWeights(const ModelFiles& files, ModelConfig& config, bool exact,
+                                const KernelTable& kernels);
 
 // The same, then packs. Errors: also kResourceExhausted.
 Result<Weights> LoadWeights(const ModelFiles& files, ModelConfig& config, bool exact,

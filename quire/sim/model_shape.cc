@@ -34,7 +34,7 @@ int64_t ModelShape::SequenceBytes(int64_t tokens, int64_t chunk_tokens) const {
 Result<ModelShape> ReadModelShape(const ModelFiles& files, const ShapeOptions& options) {
   QUIRE_ASSIGN(ModelConfig config, ReadModelConfig(files));
   QUIRE_ASSIGN(KvLayout kv, KvLayoutOf(config, options.kv_types, options.page_tokens));
-  QUIRE_ASSIGN(const Weights weights, DescribeWeights(files, config, /*exact=*/false));
+  QUIRE_ASSIGN(const Weights weights, DescribeWeights(files, config, /*exact=*/false, BestKernels()));
   ModelShape shape{.name = config.name,
                    .hidden = config.hidden,
                    .heads = config.heads,
@@ -45,7 +45,7 @@ Result<ModelShape> ReadModelShape(const ModelFiles& files, const ShapeOptions& o
                    .output = ShapeOf(weights.output),
                    .kv = std::move(kv),
                    .weight_bytes = weights.bytes,
-                   .activation_bytes = StepMemory::Bytes(config, options.max_step_tokens)};
+                   .activation_bytes = StepMemory::Bytes(config, weights.forms(), options.max_step_tokens)};
   for (const LayerWeights& layer : weights.layers) {
     shape.layers.push_back({.qkv = {ShapeOf(layer.q), ShapeOf(layer.k), ShapeOf(layer.v)},
                             .attention_output = {ShapeOf(layer.attention_output)},
