@@ -14,7 +14,7 @@ import time
 import urllib.error
 import urllib.request
 
-from techniques.common import DIALOGUES, KV_TOKEN_BYTES, Missing, output, program, ROOT, SMOLLM2
+from techniques.common import DIALOGUES, KV_TOKEN_BYTES, Missing, output, program, ROOT, SMOLLM2, spread
 
 
 class Server:
@@ -63,11 +63,6 @@ class Server:
     def wait_until_written(self, pages):
         while self.metric("quire:tier_pages_total", 'move="written"', 'tier="disk"') < pages:
             time.sleep(0.05)
-
-
-def spread(rounds):
-    """Of every column of the rounds."""
-    return "(" + ", ".join(f"{min(column):.2f}..{max(column):.2f}" for column in zip(*rounds)) + ")"
 
 
 def dialogue_tokens(bench, count, turns):
