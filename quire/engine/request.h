@@ -46,10 +46,9 @@ struct SessionUse {
   std::vector<std::string> tools;  // that the answer may call
 };
 
-// A beginning of the prompt that is to stay cached.
-inline constexpr std::string_view kKeptPrefix = "kept/";  // their pins' names begin so
+// A beginning of the prompt that is to stay cached. An owner has one pin of a prefix, however often it is
+// asked for.
 struct KeptPrefix {
-  std::string name;  // of its pin
   int64_t tokens = 0;
   double ttl_s = 0;
 };

@@ -199,8 +199,9 @@ def test_cache_control_pins_the_prompt_up_to_its_part(real_server):
     real.wait_for_metric("quire:pins", 2)
     real.complete(prompt=TEXT, max_tokens=1, prompt_cache_retention="24h", prompt_cache_key="k")
     real.wait_for_metric("quire:pins", 3)
-    real.complete(prompt=TEXT, max_tokens=1, prompt_cache_retention="in_memory")
-    real.wait_for_metric("quire:pins", 3)
+    for body in ({"prompt_cache_retention": "in_memory"}, {"prompt_cache_retention": "24h", "kv_type": "f16"}):
+        real.complete(prompt=TEXT, max_tokens=1, **body)
+        assert real.metric("quire:pins") == 3, "the first type is the same, named or not"
 
 
 def test_a_pause_in_a_tool_call_is_pinned(real_server):
