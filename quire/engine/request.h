@@ -61,10 +61,10 @@ struct Request {
   std::string tenant;  // whose request it is, for policies that share fairly
   // Cached prefixes are shared among requests of equal salt only: others can neither use nor time them.
   std::string cache_salt;
-  std::string kv_type;  // of its KV pages, one of Engine::kv_types(); empty: the first
-  SessionUse session;
-  std::string owner;             // whose the pins are that it makes
-  std::vector<KeptPrefix> kept;  // from when its prompt is computed
+  std::string kv_type = {};  // of its KV pages, one of Engine::kv_types(); empty: the first
+  SessionUse session = {};
+  std::string owner = {};             // whose the pins are that it makes
+  std::vector<KeptPrefix> kept = {};  // from when its prompt is computed
 };
 
 }  // namespace quire

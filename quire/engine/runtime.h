@@ -46,12 +46,12 @@ struct RuntimeOptions {
   std::string kv_layout = "paged";             // or "contiguous": every sequence in one piece, nothing shared
   int page_tokens = 16;
   bool exact = false;
-  int threads = 0;                 // 0: UsableProcessors()
-  std::string chat_template_file;  // empty: the model's own
-  CompressedTierSettings compressed;
-  DiskTierOptions disk;
-  EngineOptions engine;
-  std::function<void(double)> progress;
+  int threads = 0;                      // 0: UsableProcessors()
+  std::string chat_template_file = {};  // empty: the model's own
+  CompressedTierSettings compressed = {};
+  DiskTierOptions disk = {};
+  EngineOptions engine = {};
+  std::function<void(double)> progress = {};
 };
 
 // Members are in the order of construction; the engine stops first.
