@@ -26,6 +26,7 @@
 #include "quire/kernels/kv_codec.h"
 #include "quire/kernels/random_weights.h"
 #include "quire/kv/page_pool.h"
+#include "quire/kv/random_page.h"
 #include "quire/model/attention.h"
 
 namespace quire {
@@ -66,6 +67,7 @@ class Decode {
   Decode(ThreadPool& pool, const Shape& shape, DType type, int64_t sequences, int64_t depth, bool shared)
       : layout_(std::vector<LayerKv>(LayersFor(shape, sequences * depth), {.type = type}), shape.kv_heads,
                 shape.head_dim, kPageTokens),
+        page_(RandomPage(layout_, 0)),
         pages_(
             PagePool::Create(PagesFor(sequences, depth, shared) * layout_.page_bytes(), layout_.page_bytes())
                 .value()),
@@ -104,30 +106,17 @@ class Decode {
   }
   PageId NewPage() {
     const PageId page = pages_.Allocate();
-    std::ranges::copy(RandomPage(), pages_.data(page));
+    std::ranges::copy(page_, pages_.data(page));
     return page;
-  }
-  const std::vector<std::byte>& RandomPage() {
-    if (!page_.empty()) return page_;
-    page_.resize(layout_.page_bytes());
-    const std::vector<float> x = RandomFloats(2 * layout_.head_dim() * kPageTokens, 1);
-    for (const HeadTiles& head : layout_.Heads(0)) {
-      for (int slot = 0; slot < kPageTokens; ++slot) {
-        BestKernels().store_kv(head.type, kPageTokens, layout_.head_dim(), slot,
-                               &x[2 * slot * layout_.head_dim()], &x[(2 * slot + 1) * layout_.head_dim()],
-                               &page_[head.k.offset], &page_[head.v.offset]);
-      }
-    }
-    return page_;
   }
 
   KvLayout layout_;
+  std::vector<std::byte> page_;  // what every page holds
   PagePool pages_;
   PagedAttention attention_;
   int64_t row_floats_;
   std::vector<float> q_, out_;
   std::vector<PageTable> tables_;
-  std::vector<std::byte> page_;
   Token token_ = 1;
   StepPlan step_;
 };

@@ -157,6 +157,11 @@ class Bench:
         return statistics.median(ratios), f"({min(ratios):.2f}..{max(ratios):.2f})"
 
 
+def spread(rounds):
+    """Of every column of the rounds."""
+    return "(" + ", ".join(f"{min(column):.2f}..{max(column):.2f}" for column in zip(*rounds)) + ")"
+
+
 def tokens_of(text):
     return max(1, len(text.encode()) // 4)
 

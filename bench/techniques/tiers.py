@@ -14,7 +14,7 @@ import time
 import urllib.error
 import urllib.request
 
-from techniques.common import DIALOGUES, KV_TOKEN_BYTES, Missing, output, program, ROOT, SMOLLM2
+from techniques.common import DIALOGUES, KV_TOKEN_BYTES, Missing, output, program, ROOT, SMOLLM2, spread
 
 
 class Server:
@@ -63,11 +63,6 @@ class Server:
     def wait_until_written(self, pages):
         while self.metric("quire:tier_pages_total", 'move="written"', 'tier="disk"') < pages:
             time.sleep(0.05)
-
-
-def spread(rounds):
-    """Of every column of the rounds."""
-    return "(" + ", ".join(f"{min(column):.2f}..{max(column):.2f}" for column in zip(*rounds)) + ")"
 
 
 def dialogue_tokens(bench, count, turns):
@@ -168,7 +163,7 @@ def disk(bench):
 
 
 def disconnects(bench, count=10_000):
-    """Clients that begin to read an answer and are gone, by a reset in the middle of it."""
+    """Clients that read one to four tokens of an answer and are gone, by a reset in the middle of it."""
     with Server(bench, "--kv-memory", "256MiB", "--max-queue", 1000) as server:
         body = json.dumps({"prompt": "Once upon a time", "max_tokens": 500, "ignore_eos": True, "stream": True}).encode()
         head = b"POST /v1/completions HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: "
@@ -176,18 +171,27 @@ def disconnects(bench, count=10_000):
         def one(number):
             with socket.create_connection(("127.0.0.1", server.port), timeout=60) as raw:
                 raw.sendall(head + str(len(body)).encode() + b"\r\n\r\n" + body)
-                if number % 2 and not raw.recv(1):
-                    raise RuntimeError("the server closed the connection")
+                seen = b""
+                while seen.count(b"data: {") <= number % 4:  # the head alone comes before the request has a page
+                    piece = raw.recv(4096)
+                    if not piece:
+                        raise RuntimeError("the server closed the connection")
+                    seen += piece
                 raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        begin = time.monotonic()
         with concurrent.futures.ThreadPoolExecutor(32) as pool:
             list(pool.map(one, range(count)))
+        seconds = time.monotonic() - begin
         deadline = time.monotonic() + 30
         while used := server.metric('quire:kv_bytes', 'state="used"'):
             if time.monotonic() > deadline:
                 return False, f"{used:.0f} bytes are still used 30 s after the last"
             time.sleep(0.1)
+        cut = round(server.metric("quire:request_success_total", 'finished_reason="abort"'))
+        begun = round(server.metric("quire:time_to_first_token_seconds_count"))
         text, _ = server.complete("Once upon a time")
-        return bool(text), f"no byte is used after {count:,}"
+        return (bool(text) and cut == begun == count,
+                f"no byte is used after {count:,}, of which {begun:,} had begun and {cut:,} were cut; {count / seconds:.0f} a second")
 
 
 ROWS = {  # name: technique, target, test
@@ -197,5 +201,5 @@ ROWS = {  # name: technique, target, test
                  "at most 0.4 of it", sessions),
     "restart": ("Disk tier: a conversation goes on after kill -9", "at least 5 times sooner than computing 4,000 tokens", restart),
     "disk": ("Disk tier: reads", "at least 70 % of fio's rate with direct I/O", disk),
-    "disconnects": ("10,000 abrupt disconnects", "every page is free", disconnects),
+    "disconnects": ("10,000 abrupt disconnects in the middle of answers", "all had begun, and every page is free", disconnects),
 }

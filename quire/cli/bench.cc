@@ -64,8 +64,7 @@ class BenchVerb final : public Verb {
     const TimePoint start = Clock::System().Now();
     QUIRE_ASSIGN(const auto model, Load(std::move(files), pool));
     load_s_ = Seconds(Clock::System().Now() - start);
-    QUIRE_ASSIGN(ForwardBench bench,
-                 ForwardBench::Create(*model, cases, step_tokens_, kv_layout_ == "contiguous"));
+    QUIRE_ASSIGN(ForwardBench bench, ForwardBench::Create(*model, cases, step_tokens_, kv_layout_));
     const std::vector<BenchResult> results = Measure(bench, cases);
     if (json_ != "-") QUIRE_TRY(WriteOut(Table(*model, pool, results)));
     if (!json_.empty()) QUIRE_TRY(WriteJson(*model, pool, results));

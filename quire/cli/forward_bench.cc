@@ -10,7 +10,7 @@
 #include "quire/base/clock.h"
 #include "quire/cli/machine_speed.h"
 #include "quire/engine/runtime.h"
-#include "quire/kernels/kernels.h"
+#include "quire/kv/random_page.h"
 
 namespace quire {
 
@@ -31,7 +31,7 @@ Spread SpreadOf(std::vector<double> values) {
 }
 
 Result<ForwardBench> ForwardBench::Create(LanguageModel& model, const std::vector<BenchCase>& cases,
-                                          int64_t step_tokens, bool contiguous) {
+                                          int64_t step_tokens, const std::string& kv_layout) {
   const KvLayout& layout = model.kv_layout();
   int64_t pages = 1, longest = 0, sequences = 0;
   for (const BenchCase& what : cases) {
@@ -51,35 +51,14 @@ Result<ForwardBench> ForwardBench::Create(LanguageModel& model, const std::vecto
                 FormatByteSize(AvailableMemoryBytes()));
   }
   // Contiguous, pages of the system come on top.
-  QUIRE_ASSIGN(auto cache, MakeKvCache({&layout, 1}, contiguous ? "contiguous" : "paged",
-                                       contiguous ? 2 * bytes : bytes, longest, sequences + 1));
+  QUIRE_ASSIGN(auto cache, MakeKvCache({&layout, 1}, kv_layout, kv_layout == "contiguous" ? 2 * bytes : bytes,
+                                       longest, sequences + 1));
   ForwardBench bench(model, std::move(cache), step_tokens);
   if (std::ranges::any_of(cases, &BenchCase::flushed)) {
     QUIRE_ASSIGN(bench.other_data_, AlignedBuffer::Allocate(BeyondCachesBytes()));
   }
   return bench;
 }
-
-namespace {
-
-// Keys and values of standard normal distribution for every layer, head and token of one page of a group.
-std::vector<std::byte> RandomPage(const KvLayout& layout, size_t group) {
-  std::mt19937 random(2);
-  std::normal_distribution<float> values;
-  std::vector<std::byte> page(layout.page_bytes());
-  std::vector<float> k(layout.head_dim()), v(k.size());
-  for (const HeadTiles& head : layout.Heads(group)) {
-    for (int slot = 0; slot < layout.page_tokens(); ++slot) {
-      for (float& x : k) x = values(random);
-      for (float& x : v) x = values(random);
-      BestKernels().store_kv(head.type, layout.page_tokens(), layout.head_dim(), slot, k.data(), v.data(),
-                             &page[head.k.offset], &page[head.v.offset]);
-    }
-  }
-  return page;
-}
-
-}  // namespace
 
 ForwardBench::ForwardBench(LanguageModel& model, std::unique_ptr<KvCache> cache, int64_t step_tokens)
     : model_(model), cache_(std::move(cache)), step_tokens_(step_tokens) {

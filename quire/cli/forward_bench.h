@@ -47,11 +47,11 @@ Spread SpreadOf(std::vector<double> values);
 
 class ForwardBench {
  public:
-  // Makes pages for the largest of `cases`; `contiguous`: every sequence in one piece. `step_tokens` is the
-  // largest piece of a prompt. Errors:
-  // kInvalidArgument for a case beyond the model's context, kResourceExhausted where memory lacks.
+  // Makes pages for the largest of `cases`, laid out as `kv_layout` says (see MakeKvCache). `step_tokens` is
+  // the largest piece of a prompt. Errors: kInvalidArgument for a case beyond the model's context,
+  // kResourceExhausted where memory lacks.
   static Result<ForwardBench> Create(LanguageModel& model, const std::vector<BenchCase>& cases,
-                                     int64_t step_tokens, bool contiguous = false);
+                                     int64_t step_tokens, const std::string& kv_layout = "paged");
 
   // `done` is called after every repetition.
   BenchResult Run(const BenchCase& what, int repetitions, const std::function<void()>& done);

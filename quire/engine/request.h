@@ -46,10 +46,9 @@ struct SessionUse {
   std::vector<std::string> tools;  // that the answer may call
 };
 
-// A beginning of the prompt that is to stay cached.
-inline constexpr std::string_view kKeptPrefix = "kept/";  // their pins' names begin so
+// A beginning of the prompt that is to stay cached. An owner has one pin of a prefix, however often it is
+// asked for.
 struct KeptPrefix {
-  std::string name;  // of its pin
   int64_t tokens = 0;
   double ttl_s = 0;
 };
@@ -62,10 +61,10 @@ struct Request {
   std::string tenant;  // whose request it is, for policies that share fairly
   // Cached prefixes are shared among requests of equal salt only: others can neither use nor time them.
   std::string cache_salt;
-  std::string kv_type;  // of its KV pages, one of Engine::kv_types(); empty: the first
-  SessionUse session;
-  std::string owner;             // whose the pins are that it makes
-  std::vector<KeptPrefix> kept;  // from when its prompt is computed
+  std::string kv_type = {};  // of its KV pages, one of Engine::kv_types(); empty: the first
+  SessionUse session = {};
+  std::string owner = {};             // whose the pins are that it makes
+  std::vector<KeptPrefix> kept = {};  // from when its prompt is computed
 };
 
 }  // namespace quire

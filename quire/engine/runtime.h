@@ -46,13 +46,13 @@ struct RuntimeOptions {
   std::string kv_layout = "paged";             // or "contiguous": every sequence in one piece, nothing shared
   int page_tokens = 16;
   bool exact = false;
-  bool bf16_prefill = false;       // see ModelOptions
-  int threads = 0;                 // 0: UsableProcessors()
-  std::string chat_template_file;  // empty: the model's own
-  CompressedTierSettings compressed;
-  DiskTierOptions disk;
-  EngineOptions engine;
-  std::function<void(double)> progress;
+  bool bf16_prefill = false;            // see ModelOptions
+  int threads = 0;                      // 0: UsableProcessors()
+  std::string chat_template_file = {};  // empty: the model's own
+  CompressedTierSettings compressed = {};
+  DiskTierOptions disk = {};
+  EngineOptions engine = {};
+  std::function<void(double)> progress = {};
 };
 
 // Members are in the order of construction; the engine stops first.

@@ -28,7 +28,7 @@ struct PinAsked {
   std::string name;
   std::string owner;
   std::string salt;
-  std::string kv_type;  // as Request has it
+  std::string kv_type = {};  // as Request has it
   std::vector<Token> tokens;
   double ttl_s = 0;
 };

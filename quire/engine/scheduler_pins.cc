@@ -1,8 +1,23 @@
 // The scheduler's pins: those that clients ask for, within the share of their owner, and those of sessions
 // that wait for a tool.
+#include <fmt/format.h>
+
 #include "quire/engine/scheduler.h"
+#include "quire/tiers/page_key.h"
 
 namespace quire {
+namespace {
+
+constexpr std::string_view kKeptPrefix = "kept/";  // names of pins of prefixes that requests keep begin so
+
+// Of the layout, not of what the request calls it: unnamed and named, the first type is the same.
+std::string KeptName(const Request& request, const KvLayout& layout, int64_t tokens) {
+  const auto prefix = std::span(request.prompt).first(tokens);
+  const PageKey key = ChildKey(RootKey(request.cache_salt, layout.name()), prefix);
+  return fmt::format("{}{}/{}", kKeptPrefix, request.owner, ToHex(key));
+}
+
+}  // namespace
 
 Result<int64_t> Scheduler::PinTable(const std::string& name, const PageTable& table, int64_t tokens,
                                     PinFacts facts) {
@@ -38,9 +53,10 @@ Result<int64_t> Scheduler::Pin(const PinAsked& asked, int layout) {
 void Scheduler::PinKept(const Sequence& sequence) {
   const Request& request = sequence.owner->request;
   for (const KeptPrefix& kept : request.kept) {
+    const std::string name = KeptName(request, cache_->LayoutOf(sequence.pages), kept.tokens);
     const PinFacts facts{.owner = request.owner, .expiry_s = now_s_ + kept.ttl_s};
-    while (!PinTable(kept.name, sequence.pages, kept.tokens, facts) &&
-           cache_->YieldOldestPin(request.owner, kKeptPrefix, kept.name)) {
+    while (!PinTable(name, sequence.pages, kept.tokens, facts) &&
+           cache_->YieldOldestPin(request.owner, kKeptPrefix, name)) {
     }
   }
 }

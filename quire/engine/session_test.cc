@@ -151,12 +151,31 @@ TEST_F(EngineSessions, ClientsPinUpToTheirShare) {
 TEST_F(EngineSessions, ThePromptsBeginningIsKept) {
   Make(16);
   Request request = Greedy(100, 5, 1);
-  request.kept = {{.name = "k", .tokens = 70, .ttl_s = 10}};
+  request.kept = {{.tokens = 70, .ttl_s = 10}};
   Run(request);
   EXPECT_EQ(Memory().pinned_bytes, 4 * Memory().page_bytes);
   for (int salt = 2; salt < 6; ++salt) Run(Greedy(150, 5, salt));
   request.kept.clear();
   EXPECT_EQ(Cached(*Run(request)), 64);
+}
+
+TEST_F(EngineSessions, APrefixHasOnePinWhateverItsTypeIsCalled) {
+  Make(64, {}, {.kv_types = {DType::kF32, DType::kF16}});
+  const auto pins_after = [&](Request request) {
+    request.kept = {{.tokens = 60, .ttl_s = 10}};
+    Run(request);
+    return engine_->metrics().pins.value();
+  };
+  Request request = Greedy(60, 2, 1);
+  EXPECT_EQ(pins_after(request), 1);
+  request.kv_type = "f32";
+  EXPECT_EQ(pins_after(request), 1) << "the first, named";
+  request.kv_type = "f16";
+  EXPECT_EQ(pins_after(request), 2);
+  request.cache_salt = "x";
+  EXPECT_EQ(pins_after(request), 3);
+  request.owner = "anna";
+  EXPECT_EQ(pins_after(request), 4);
 }
 
 // Where the share is used up the oldest go, and never what was pinned otherwise.
@@ -168,13 +187,13 @@ TEST_F(EngineSessions, TheNewestPrefixesOfAnOwnerAreKept) {
   for (int i = 2; i < 6; ++i) {
     Request request = Greedy(90, 2, i);
     request.owner = "anna";
-    request.kept = {{.name = fmt::format("{}{}", kKeptPrefix, i), .tokens = 90, .ttl_s = 10}};
+    request.kept = {{.tokens = 90, .ttl_s = 10}};
     Run(request);
     EXPECT_EQ(Memory().pins.at("anna").pins, std::min(i, 3)) << "5 and 5 pages, and 5 more, of 16";
   }
   Request large = Greedy(300, 2, 7);
   large.owner = "anna";
-  large.kept = {{.name = fmt::format("{}large", kKeptPrefix), .tokens = 300, .ttl_s = 10}};
+  large.kept = {{.tokens = 300, .ttl_s = 10}};
   Run(large);
   EXPECT_EQ(Memory().pins.at("anna").pins, 1) << "more than the share";
 }

@@ -15,9 +15,9 @@ namespace quire {
 struct PrefixNode;
 
 struct PageTable {
-  std::vector<std::vector<PageId>> groups;  // [group][position / page_tokens]
-  std::vector<int64_t> regions;  // of a contiguous arena, by group: page i is the i-th of the region
-  int layout = 0;                // which of the cache's layouts its pages have
+  std::vector<std::vector<PageId>> groups = {};  // [group][position / page_tokens]
+  std::vector<int64_t> regions = {};  // of a contiguous arena, by group: page i is the i-th of the region
+  int layout = 0;                     // which of the cache's layouts its pages have
   int64_t tokens = 0;
   int64_t left_out = 0;    // tokens that were in the table and left it: what comes next does not see them
   int64_t pages_held = 0;  // over all groups, without kNoPage; shared ones too

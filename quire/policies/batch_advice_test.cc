@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cmath>
 #include <functional>
 #include <vector>
 
@@ -35,6 +36,17 @@ TEST(BatchAdviceTest, FindsTheBeginningOfThePlateau) {
   EXPECT_GE(static_cast<double>(advice.choice.batch) / Roofline(advice.choice.batch), 0.93 * peak);
   EXPECT_LE(advice.choice.batch, 64);
   EXPECT_NEAR(advice.peak.tokens_per_s(), peak, 0.1 * peak);
+}
+
+// Throughput that grows by a little with every batch adds up to what is worth having.
+TEST(BatchAdviceTest, FollowsAPlateauThatStillGrows) {
+  const auto tokens_per_s = [](int64_t batch) { return 400 * std::pow(batch, std::log(1.04) / std::log(4)); };
+  const BatchGoal goal{.most = 256};
+  const auto measured =
+      MeasureAll([&](int64_t batch) { return static_cast<double>(batch) / tokens_per_s(batch); }, goal);
+  const BatchAdvice advice = AdviseBatch(measured, goal);
+  EXPECT_GE(advice.choice.tokens_per_s(), 0.95 * tokens_per_s(256));
+  EXPECT_LE(advice.choice.batch, 0.6 * 256);
 }
 
 TEST(BatchAdviceTest, KeepsTheGoal) {

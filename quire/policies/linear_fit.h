@@ -19,10 +19,8 @@ class LinearFit {
       for (int j = 0; j < N; ++j) products_[i][j] = kMemory * products_[i][j] + facts[i] * facts[j];
       moments_[i] = kMemory * moments_[i] + facts[i] * quantity;
     }
-    learned_ = true;
     Fit();
   }
-  bool learned() const { return learned_; }
   // 0 before anything was learned.
   double Predict(const Facts& facts) const {
     double sum = 0;
@@ -51,7 +49,6 @@ class LinearFit {
   std::array<Facts, N> products_{};  // decayed sums of facts times facts,
   Facts moments_{};                  // and of facts times the quantity
   Facts prices_{};
-  bool learned_ = false;
 };
 
 }  // namespace quire

@@ -24,8 +24,8 @@ struct SequenceFacts {
   double arrival_s = 0;  // on the clock of StepBudget::now_s; earlier arrivals have smaller ids
   double session_s = 0;  // when the first request of its session arrived; its own arrival without one
   int priority = 0;      // of the request; lower is more urgent
-  std::string_view tenant;
-  std::span<const Token> prompt;
+  std::string_view tenant = {};
+  std::span<const Token> prompt = {};
   int64_t output_tokens = 0;      // sampled so far
   int64_t max_output_tokens = 0;  // it ends here at the latest
   int64_t tokens_due = 0;         // tokens to compute before its next output: 1 for a plain decode

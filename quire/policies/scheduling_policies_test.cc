@@ -205,7 +205,9 @@ TEST(Lottery, DrawsAnewEveryPeriodAndAPriorityDoublesTheOdds) {
   for (int i = 0; i < 3000; ++i) {
     const int first = policy->Order(waiting, {}, {.now_s = static_cast<double>(i)}).waiting[0];
     second_first += first == 1;
-    if (i % 2 == 1) EXPECT_EQ(first, last) << "within a period";
+    if (i % 2 == 1) {
+      EXPECT_EQ(first, last) << "within a period";
+    }
     changes += i > 0 && first != last;
     last = first;
   }

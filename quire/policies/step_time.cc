@@ -6,7 +6,7 @@
 namespace quire {
 namespace {
 
-constexpr int64_t kFirstChunk = 64;      // while nothing is known
+constexpr int64_t kFirstChunk = 64;      // while tokens are not told apart
 constexpr double kTokens = 1.0 / 256;    // facts of usual steps are about one,
 constexpr double kLogits = 1.0 / 16;     // so that they weigh alike
 constexpr double kAttended = 1.0 / 1e6;  // in the fit
@@ -26,18 +26,28 @@ StepTime::Fit::Facts StepTime::FactsOf(const StepWork& work) {
 
 void StepTime::Learn(const StepWork& work, double seconds) {
   seconds_.Learn(FactsOf(work), seconds);
-  least_tokens_ = std::min(least_tokens_, work.tokens);
-  most_tokens_ = std::max(most_tokens_, work.tokens);
+  least_ = std::min(least_, work.tokens_without_logits());
+  most_ = std::max(most_, work.tokens_without_logits());
 }
 
 double StepTime::Seconds(const StepWork& work) const { return seconds_.Predict(FactsOf(work)); }
 
 bool StepTime::TellsTokensApart() const {
-  return most_tokens_ / kSpread >= least_tokens_ && Seconds({.tokens = kSpread}) > Seconds({.tokens = 1});
+  return most_ / kSpread >= std::max<int64_t>(1, least_) &&
+         Seconds({.tokens = kSpread}) > Seconds({.tokens = 1});
+}
+
+// A step takes no longer than steps of fewer tokens that compute the same one after the other.
+int64_t StepTime::CautiousChunk(double goal_s, const StepWork& work) const {
+  double chunk = kFirstChunk;
+  if (const double step_s = Seconds(work); step_s > 0) {
+    chunk = std::clamp(static_cast<double>(work.logits) * (goal_s / step_s - 1), 0.0, chunk);
+  }
+  return std::max<int64_t>(0, static_cast<int64_t>(chunk) - work.tokens_without_logits());
 }
 
 int64_t StepTime::ChunkWithin(double goal_s, const StepWork& work, int64_t position, int64_t most) const {
-  if (!seconds_.learned()) return std::min(most, kFirstChunk);
+  if (!TellsTokensApart()) return std::min(most, CautiousChunk(goal_s, work));
   int64_t fits = 0, too_many = most + 1;
   while (fits + 1 < too_many) {
     const int64_t n = std::midpoint(fits, too_many);

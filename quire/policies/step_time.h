@@ -21,6 +21,8 @@ struct StepWork {
 
   // `n` tokens of a sequence from `position` on.
   void Add(int64_t position, int64_t n, bool with_logits);
+  // 0 where everybody decodes.
+  int64_t tokens_without_logits() const { return tokens - logits; }
 };
 
 class StepTime {
@@ -28,20 +30,23 @@ class StepTime {
   void Learn(const StepWork& work, double seconds);
   // Never negative; 0 before anything was learned.
   double Seconds(const StepWork& work) const;
-  // Whether the steps so far tell what a token takes from what a step takes. Not where all had about as many
-  // tokens, as when everybody only decodes: then a prompt would seem to take no longer than a token.
+  // Whether the steps so far tell what a token takes from what a step and its logits take. Not where all had
+  // about as many tokens without logits, as when everybody only decodes: then a prompt would seem to take no
+  // longer than a token.
   bool TellsTokensApart() const;
   // Tokens of a prompt, from `position` on, that a step with `work` can take beside it and end within
-  // `goal_s`: 0 to `most`, and a small chunk when nothing was learned.
+  // `goal_s`: 0 to `most`. While tokens are not told apart a small chunk, and no more than as many decodes
+  // could have computed by then.
   int64_t ChunkWithin(double goal_s, const StepWork& work, int64_t position, int64_t most) const;
 
  private:
   using Fit = LinearFit<4>;  // of: one, tokens, logits, attended
   static Fit::Facts FactsOf(const StepWork& work);
+  int64_t CautiousChunk(double goal_s, const StepWork& work) const;
 
   static constexpr int64_t kSpread = 16;
   Fit seconds_;
-  int64_t least_tokens_ = INT64_MAX, most_tokens_ = 0;  // of a step
+  int64_t least_ = INT64_MAX, most_ = 0;  // tokens without logits of a step
 };
 
 }  // namespace quire

@@ -85,5 +85,37 @@ TEST(StepTime, StartsCautiously) {
   EXPECT_GE(time.ChunkWithin(0.1, Decodes(2, 100), 100, 512), 0);
 }
 
+TEST(StepTime, DecodesDoNotTellWhatAPromptTakes) {
+  for (const int64_t most_sequences : {1, 2, 32}) {
+    SCOPED_TRACE(most_sequences);
+    StepTime time;
+    for (int64_t i = 0; i < 200; ++i) {
+      const StepWork work = Decodes(1 + i % most_sequences, 100 + i);
+      time.Learn(work, TimeOf(work));
+    }
+    EXPECT_FALSE(time.TellsTokensApart());
+    for (const double goal : {0.03, 0.1, 0.5, 10.0}) {
+      // Two prompts in a step.
+      StepWork work = Decodes(most_sequences, 300);
+      const int64_t first = time.ChunkWithin(goal, work, 0, 5000);
+      work.Add(0, first, false);
+      work.Add(0, time.ChunkWithin(goal, work, 0, 5000), false);
+      EXPECT_LE(work.tokens_without_logits(), 64);
+      if (first > 0) {
+        EXPECT_LE(TimeOf(work), goal) << goal;
+      }
+    }
+    EXPECT_EQ(time.ChunkWithin(10, Decodes(most_sequences, 300), 0, 5000), 64);
+    StepWork chunk = Decodes(most_sequences, 300);
+    chunk.Add(0, 16, false);
+    time.Learn(chunk, TimeOf(chunk));
+    EXPECT_TRUE(time.TellsTokensApart());
+    chunk = Decodes(most_sequences, 300);
+    chunk.Add(16, time.ChunkWithin(0.5, chunk, 16, 5000), false);
+    EXPECT_GT(chunk.tokens_without_logits(), 64);
+    EXPECT_LE(TimeOf(chunk), 1.1 * 0.5);
+  }
+}
+
 }  // namespace
 }  // namespace quire

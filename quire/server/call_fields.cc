@@ -9,7 +9,6 @@
 #include <limits>
 
 #include "quire/engine/request_limits.h"
-#include "quire/tiers/page_key.h"
 
 namespace quire {
 namespace {
@@ -181,13 +180,6 @@ bool ReadRetention(JsonFields& fields, Request& request) {
     fields.Reject("prompt_cache_retention", "must be \"in_memory\" or \"24h\"");
   }
   return retention == "24h";
-}
-
-// A prefix has one pin, however often it is asked for.
-void KeepPrefix(Request& request, int64_t tokens, double ttl_s) {
-  const auto prefix = std::span(request.prompt).first(tokens);
-  std::string name = ToHex(ChildKey(RootKey(request.cache_salt, request.kv_type), prefix));
-  request.kept.push_back({.name = std::move(name), .tokens = tokens, .ttl_s = ttl_s});
 }
 
 void RejectUnsupported(JsonFields& fields) {

@@ -35,10 +35,6 @@ std::string ReadKvType(JsonFields& fields, const ServedModel& served);
 // The session that the request belongs to, the tool that the client runs next, and how long its prompt is to
 // stay cached: session_id, expected_tool, prompt_cache_key, prompt_cache_retention. True: for a day.
 bool ReadRetention(JsonFields& fields, Request& request);
-
-// Has the first `tokens` of the prompt stay cached.
-// REQUIRES: the request has its prompt and its salt.
-void KeepPrefix(Request& request, int64_t tokens, double ttl_s);
 inline constexpr double kKeptForADay_s = 86400;
 
 // Rejects fields that would change the output if they were understood, which they are not.

@@ -91,11 +91,11 @@ ApiResult<Call> ReadChat(const ordered_json& body, const ServedModel& served) {
   }
   for (const CacheMark& mark : ReadCacheMarks(fields, served)) {
     const int64_t tokens = AgreementOf(mark.prompt.Encode(*served.tokenizer, add_special), request.prompt);
-    KeepPrefix(request, tokens, mark.ttl_s);
+    request.kept.push_back({tokens, mark.ttl_s});
     call.kept_tokens = std::max(call.kept_tokens.value_or(0), tokens);
   }
   if (fields.error()) return std::unexpected(*fields.error());
-  if (keeps_prompt) KeepPrefix(request, std::ssize(request.prompt), kKeptForADay_s);
+  if (keeps_prompt) request.kept.push_back({std::ssize(request.prompt), kKeptForADay_s});
   call.requests.push_back(std::move(request));
   return call;
 }

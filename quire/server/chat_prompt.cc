@@ -9,8 +9,9 @@ using nlohmann::ordered_json;
 
 // Put behind the last message when it is to be continued; the prompt ends where it stands.
 constexpr std::string_view kContinueMark = "\x01quire-continues-here\x01";
-// Put where a prefix ends that is to stay cached, in a copy of the messages that only tells where that is.
-constexpr std::string_view kCacheMark = "\x01quire-keeps-up-to-here\x01";
+// Put where a prefix ends that is to stay cached, in a copy of the call that only tells where that is. JSON,
+// as which templates write tools, shows it as it is; where a client writes it, less is kept.
+constexpr std::string_view kCacheMark = "quire-keeps-up-to-here";
 constexpr size_t kMaxCacheMarks = 4;
 
 // Parts of type text, joined by line breaks.
@@ -105,12 +106,18 @@ ordered_json ReadTools(JsonFields& fields) {
       fields.Reject(fmt::format("tools[{}]", i), "must be an object of type \"function\" with a function");
     }
   }
-  return *tools;
+  ordered_json list = *tools;
+  for (ordered_json& tool : list) {
+    if (tool.is_object()) tool.erase("cache_control");  // not for the model
+  }
+  return list;
 }
 
-// Where the client marked a message: a place in its content, which is a text by now.
+// What the client marked: a tool, or a message up to a place in its content, which is a text by now.
 struct MarkedPlace {
-  size_t message = 0, byte = 0;
+  std::string_view list;  // "tools" or "messages"
+  size_t index = 0;       // in the list
+  size_t byte = 0;        // of the message's content
   double ttl_s = 0;
 };
 
@@ -129,8 +136,17 @@ std::optional<double> ReadCacheControl(const ordered_json& object, const std::st
   return ttl == "1h" ? 3600 : 300;
 }
 
-std::vector<MarkedPlace> FindMarkedPlaces(JsonFields& fields, const ordered_json& messages) {
-  std::vector<MarkedPlace> places;
+void FindMarkedTools(JsonFields& fields, const ordered_json& tools, std::vector<MarkedPlace>& places) {
+  for (size_t i = 0; i < tools.size(); ++i) {
+    const auto ttl_s = ReadCacheControl(tools[i], fmt::format("tools[{}]", i), fields);
+    if (ttl_s) places.push_back({.list = "tools", .index = i, .ttl_s = *ttl_s});
+  }
+}
+
+void FindMarkedMessages(JsonFields& fields, const ordered_json& messages, std::vector<MarkedPlace>& places) {
+  const auto mark = [&](size_t message, size_t byte, double ttl_s) {
+    places.push_back({.list = "messages", .index = message, .byte = byte, .ttl_s = ttl_s});
+  };
   for (size_t i = 0; i < messages.size(); ++i) {
     const ordered_json& message = messages[i];
     const std::string where = fmt::format("messages[{}]", i);
@@ -142,18 +158,40 @@ std::vector<MarkedPlace> FindMarkedPlaces(JsonFields& fields, const ordered_json
         end += (part > 0 ? 1 : 0) + JoinParts(only, where, fields).size();
         const auto ttl_s =
             ReadCacheControl((*content)[part], fmt::format("{}.content[{}]", where, part), fields);
-        if (ttl_s) places.push_back({i, end, *ttl_s});
+        if (ttl_s) mark(i, end, *ttl_s);
       }
     } else if (content != message.end() && content->is_string()) {
       end = content->get_ref<const std::string&>().size();
     }
-    if (const auto ttl_s = ReadCacheControl(message, where, fields)) places.push_back({i, end, *ttl_s});
+    if (const auto ttl_s = ReadCacheControl(message, where, fields)) mark(i, end, *ttl_s);
   }
+}
+
+// In the order of prompts, where tools come first.
+std::vector<MarkedPlace> FindMarkedPlaces(JsonFields& fields, bool shows_tools) {
+  std::vector<MarkedPlace> places;
+  if (shows_tools) FindMarkedTools(fields, *fields.Array("tools"), places);
+  FindMarkedMessages(fields, *fields.Array("messages"), places);
   if (places.size() > kMaxCacheMarks) {
-    fields.Reject("messages", fmt::format("have cache_control at {} places; mark at most {}", places.size(),
-                                          kMaxCacheMarks));
+    fields.Reject(places.back().list,
+                  fmt::format("have cache_control at too many places: {} in the call; mark at most {}",
+                              places.size(), kMaxCacheMarks));
   }
   return places;
+}
+
+// Behind a marked tool comes another one: the prompt agrees with that up to the tool's end.
+void Mark(ChatInput& input, const MarkedPlace& place) {
+  if (place.list == "tools") {
+    const ordered_json next = {{"type", "function"},
+                               {"function",
+                                {{"name", kCacheMark},
+                                 {"description", ""},
+                                 {"parameters", ordered_json::object({{"type", "object"}})}}}};
+    input.tools.insert(input.tools.begin() + static_cast<std::ptrdiff_t>(place.index) + 1, next);
+  } else {
+    input.messages[place.index]["content"].get_ref<std::string&>().insert(place.byte, kCacheMark);
+  }
 }
 
 ChatInput ReadInput(JsonFields& fields) {
@@ -204,16 +242,16 @@ ChatPrompt ReadChatPrompt(JsonFields& fields, const ServedModel& served) {
 // Rendered once more for every mark, so that the marks change nothing in the prompt itself.
 std::vector<CacheMark> ReadCacheMarks(JsonFields& fields, const ServedModel& served) {
   std::vector<CacheMark> marks;
-  const std::vector<MarkedPlace> places = FindMarkedPlaces(fields, *fields.Array("messages"));
+  const ChatInput unmarked = ReadInput(fields);
+  const std::vector<MarkedPlace> places = FindMarkedPlaces(fields, !unmarked.tools.is_null());
   if (fields.error()) return marks;
   for (const MarkedPlace& place : places) {
-    ChatInput input = ReadInput(fields);
-    auto& content = input.messages[place.message]["content"].get_ref<std::string&>();
-    content.insert(place.byte, kCacheMark);
+    ChatInput input = unmarked;
+    Mark(input, place);
     Result<ChatPrompt> prompt = RenderChat(*served.chat_template, *served.tokenizer, std::move(input));
     const size_t end = prompt ? prompt->text.find(kCacheMark) : std::string::npos;
     if (end == std::string::npos) {
-      fields.Reject(fmt::format("messages[{}].cache_control", place.message),
+      fields.Reject(fmt::format("{}[{}].cache_control", place.list, place.index),
                     "is at a place that the model's chat template does not show");
       return {};
     }

@@ -19,7 +19,8 @@ struct CacheMark {
   ChatPrompt prompt;  // what comes before; its end may be tokenized otherwise than in the whole
   double ttl_s = 0;
 };
-// Those of the messages and of their parts, in order. REQUIRES: ReadChatPrompt found nothing wrong.
+// Those of the tools, of the messages and of their parts, in order. REQUIRES: ReadChatPrompt found nothing
+// wrong.
 std::vector<CacheMark> ReadCacheMarks(JsonFields& fields, const ServedModel& served);
 
 }  // namespace quire

@@ -124,7 +124,7 @@ ApiResult<Call> ReadCompletion(const ordered_json& body, const ServedModel& serv
     Request& request = call.requests.emplace_back(common);
     request.prompt = std::move(prompt.tokens);
     request.sampling = sampling;
-    if (keeps_prompt) KeepPrefix(request, std::ssize(request.prompt), kKeptForADay_s);
+    if (keeps_prompt) request.kept.push_back({std::ssize(request.prompt), kKeptForADay_s});
     call.prompt_texts.push_back(std::move(prompt.text));
   }
   if (fields.error()) return std::unexpected(*fields.error());

@@ -263,11 +263,7 @@ void SessionRoutes::Restore(const Session& session, JsonFields&, ExchangePtr exc
 // -- Calls --------------------------------------------------------------------------------------------------
 
 ApiResult<void> SessionRoutes::Join(const HttpRequest& head, Call& call) {
-  for (Request& request : call.requests) {
-    request.owner = Owner(head, request.tenant);
-    for (KeptPrefix& kept : request.kept)
-      kept.name = fmt::format("{}{}/{}", kKeptPrefix, request.owner, kept.name);
-  }
+  for (Request& request : call.requests) request.owner = Owner(head, request.tenant);
   Request& request = call.requests.front();
   if (request.session.id.empty()) return {};
   const auto session = store_.Find(request.owner, request.session.id, Now());

@@ -22,7 +22,7 @@ TEST(SessionStore, IsTheOwnersAlone) {
   const Session mine = store.Add(Of("anna"), 1000).value();
   EXPECT_TRUE(mine.id.starts_with("sess-"));
   EXPECT_TRUE(store.Find("anna", mine.id, 1000).has_value());
-  for (const std::string& other : {"ben", "", "anna "}) {
+  for (const char* other : {"ben", "", "anna "}) {
     for (const ApiError& error :
          {store.Find(other, mine.id, 1000).error(), store.Remove(other, mine.id, 1000).error(),
           store.Restore(other, mine.id, 1000).error(), store.Save(other, mine.id, 1000).error()}) {

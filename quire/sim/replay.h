@@ -21,7 +21,7 @@ struct ReplayOptions {
   // Not null: time is this clock, which the engine and its model have too. The replay takes the engine's
   // steps itself, and moves the clock on to the next turn when there is nothing to do.
   ManualClock* clock = nullptr;
-  std::function<void(int64_t done, int64_t all)> progress;  // in turns
+  std::function<void(int64_t done, int64_t all)> progress = {};  // in turns
 };
 
 enum class TurnEnd { kDone, kLeft, kFailed };

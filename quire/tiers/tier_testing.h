@@ -16,12 +16,12 @@ namespace quire {
 
 // What a MapTier has and does; it outlives the tier, as a disk outlives a process.
 struct MapTierState {
-  std::map<PageKey, std::vector<std::byte>> pages;
+  std::map<PageKey, std::vector<std::byte>> pages = {};
   bool holds_moves = false;            // moves do not end for now
   bool refuses_writes = false;         // as a full disk does
   bool fails_reads = false;            // as a corrupt page does
   Moment moment = Moment::kPublished;  // at which pages are wanted
-  TransferTime read_time;              // that it tells of itself
+  TransferTime read_time = {};         // that it tells of itself
   int reads = 0, writes = 0, failures = 0;
 };
 

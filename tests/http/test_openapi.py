@@ -51,7 +51,7 @@ def narrowed(document):
                     node["maxLength"] = 40
                 if node["type"] == "array":
                     # At most 4 places may be marked by cache_control.
-                    node["maxItems"] = min(node.get("maxItems", 8), {"messages": 1, "content": 2}.get(name, 8))
+                    node["maxItems"] = min(node.get("maxItems", 8), {"messages": 1, "content": 2, "tools": 1}.get(name, 8))
                 if node["type"] == "integer" and name in ("prompt", "tokens"):
                     node["maximum"] = 255
             for key, child in node.items():

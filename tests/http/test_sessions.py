@@ -199,8 +199,62 @@ def test_cache_control_pins_the_prompt_up_to_its_part(real_server):
     real.wait_for_metric("quire:pins", 2)
     real.complete(prompt=TEXT, max_tokens=1, prompt_cache_retention="24h", prompt_cache_key="k")
     real.wait_for_metric("quire:pins", 3)
-    real.complete(prompt=TEXT, max_tokens=1, prompt_cache_retention="in_memory")
-    real.wait_for_metric("quire:pins", 3)
+    for body in ({"prompt_cache_retention": "in_memory"}, {"prompt_cache_retention": "24h", "kv_type": "f16"}):
+        real.complete(prompt=TEXT, max_tokens=1, **body)
+        assert real.metric("quire:pins") == 3, "the first type is the same, named or not"
+
+
+def tool(name, **fields):
+    return {"type": "function", "function": {"name": name, "description": TEXT, "parameters": {"type": "object"}}, **fields}
+
+
+MARK = {"cache_control": {"type": "ephemeral"}}
+
+
+@pytest.mark.parametrize("tools, param", [
+    ([tool("a", cache_control=5)], "tools[0].cache_control"),
+    ([tool("a"), tool("b", cache_control={"type": "ephemeral", "ttl": "1d"})], "tools[1].cache_control.ttl"),
+    ([tool("a", **MARK)] * 5, "tools")])
+def test_bad_cache_control_of_a_tool(server, tools, param):
+    body = {"messages": [{"role": "user", "content": "x"}], "tools": tools}
+    check(server.post("/v1/chat/completions", body), 400, param)
+    body["tool_choice"] = "none"
+    assert server.post("/v1/chat/completions", {**body, "max_tokens": 1}).status_code == 200, "no tool is shown"
+
+
+def test_marks_of_tools_and_messages_count_together(fake):
+    messages = [{"role": "user", "content": [marked("x"), marked("y")]}]
+    for count, status in ((2, 200), (3, 400)):
+        body = {"messages": messages, "tools": [tool("a", **MARK)] * count, "max_tokens": 1}
+        assert fake.post("/v1/chat/completions", body).status_code == status
+
+
+def test_cache_control_pins_the_prompt_up_to_its_tool(real_server, tmp_path):
+    forms = {"list": "{{ tools | tojson }}", "lines": "{% for tool in tools %}<tool>{{ tool | tojson }}</tool>\n{% endfor %}",
+             "names": "{% for tool in tools %}# {{ tool.function.name }}: {{ tool.function.description }}\n{% endfor %}"}
+    for name, form in forms.items():
+        (tmp_path / name).write_text(form + "{% for message in messages %}{{ message.content }}{% endfor %}")
+        real = real_server("--kv-memory", "256MiB", "--chat-template", str(tmp_path / name))
+
+        def ask(tools, content="Which rooms?"):
+            body = {"messages": [{"role": "user", "content": content}], "tools": tools, "max_tokens": 1, "temperature": 0}
+            return real.post("/v1/chat/completions", body).json()["usage"]
+        plain = ask([tool("a"), tool("b"), tool("c")])
+        two = ask([tool("a"), tool("b", **MARK), tool("c")])
+        assert two["prompt_tokens"] == plain["prompt_tokens"], "the mark is not in the prompt"
+        one_tool = (plain["prompt_tokens"] - 4) / 3
+        pages = real.get("/memory").json()["pinned_bytes"] // real.get("/memory").json()["kv"]["page_bytes"]
+        assert abs(16 * pages - 2 * one_tool) < 24
+        assert ask([tool("a"), tool("b"), tool("d")], "Other")["prompt_tokens_details"]["cached_tokens"] >= 16 * pages
+        real.wait_for_metric("quire:pins", 1)
+        whole = ask([tool("a"), tool("b"), tool("c", **MARK)])
+        assert whole["cache_creation_input_tokens"] == 0
+        real.wait_for_metric("quire:pins", 2)
+
+
+def test_a_tool_that_is_not_shown_cannot_be_marked(real_server):
+    body = {"messages": [{"role": "user", "content": "x"}], "tools": [tool("a", **MARK)]}
+    check(real_server().post("/v1/chat/completions", body), 400, "tools[0].cache_control")
 
 
 def test_a_pause_in_a_tool_call_is_pinned(real_server):

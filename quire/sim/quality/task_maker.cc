@@ -161,12 +161,18 @@ std::vector<TaskMaker::Fact> TaskMaker::DrawFacts(std::mt19937& random) const {
   return facts;
 }
 
-std::vector<std::vector<Token>> TaskMaker::AnswersOf(const std::vector<Fact>& facts, size_t right) const {
-  std::vector<std::vector<Token>> answers;
+std::vector<Token> TaskMaker::LineOf(const Fact& fact) const {
+  return Encode(fmt::format("\nThe access code of {} is {}.\n", fact.place, fact.code));
+}
+
+QualityQuestion TaskMaker::QuestionAbout(const std::vector<Fact>& facts, size_t asked) const {
+  QualityQuestion question;
+  question.ask = Encode(fmt::format("\nThe access code of {} is", facts[asked].place));
   for (size_t i = 0; i < facts.size(); ++i) {
-    answers.push_back(Encode(" " + facts[(right + i) % facts.size()].code));
+    question.answers.push_back(Encode(" " + facts[(asked + i) % facts.size()].code));
   }
-  return answers;
+  question.alphabets = {digits_, spaced_digits_};
+  return question;
 }
 
 QualityTask TaskMaker::Facts(int64_t tokens, int index) const {
@@ -176,12 +182,9 @@ QualityTask TaskMaker::Facts(int64_t tokens, int index) const {
   std::vector<std::vector<Token>> lines;
   int64_t own = std::ssize(beginning_);
   for (size_t i = 0; i < facts.size(); ++i) {
-    lines.push_back(Encode(fmt::format("\nThe access code of {} is {}.\n", facts[i].place, facts[i].code)));
+    lines.push_back(LineOf(facts[i]));
     own += std::ssize(lines.back());
-    QualityQuestion& question = task.questions.emplace_back();
-    question.ask = Encode(fmt::format("\nThe access code of {} is", facts[i].place));
-    question.answers = AnswersOf(facts, i);
-    question.alphabets = {digits_, spaced_digits_};
+    task.questions.push_back(QuestionAbout(facts, i));
   }
   std::span<const Token> passage = PassageOf(tokens - own - std::ssize(task.questions[0].ask), random);
   std::vector<int64_t> places;
@@ -246,13 +249,8 @@ Result<QualityTask> TaskMaker::Mixed(int64_t tokens, int index) const {
   const std::vector<Fact> facts = DrawFacts(random);
   std::vector<QualityQuestion> codes;
   QUIRE_ASSIGN(QualityTask task, ArticlesWith(tokens, random, [&](QualityTask& mixed, size_t i) {
-                 QualityQuestion& question = codes.emplace_back();
-                 question.evidence.push_back(Append(
-                     mixed.context,
-                     Encode(fmt::format("\nThe access code of {} is {}.\n", facts[i].place, facts[i].code))));
-                 question.ask = Encode(fmt::format("\nThe access code of {} is", facts[i].place));
-                 question.answers = AnswersOf(facts, i);
-                 question.alphabets = {digits_, spaced_digits_};
+                 QualityQuestion& question = codes.emplace_back(QuestionAbout(facts, i));
+                 question.evidence.push_back(Append(mixed.context, LineOf(facts[i])));
                }));
   // An article, a code, an article ... none of them next to each other in the text.
   std::vector<QualityQuestion> both;

@@ -63,7 +63,9 @@ class TaskMaker {
   std::vector<Token> Encode(std::string_view text) const;
   std::span<const Token> PassageOf(int64_t tokens, std::mt19937& random) const;
   std::vector<Fact> DrawFacts(std::mt19937& random) const;
-  std::vector<std::vector<Token>> AnswersOf(const std::vector<Fact>& facts, size_t right) const;
+  std::vector<Token> LineOf(const Fact& fact) const;
+  // Its evidence is still to come; wrong answers are the codes of the others.
+  QualityQuestion QuestionAbout(const std::vector<Fact>& facts, size_t asked) const;
   // Five articles of about `tokens` tokens in all, behind each of which `between` may add to the context.
   Result<QualityTask> ArticlesWith(int64_t tokens, std::mt19937& random,
                                    const std::function<void(QualityTask&, size_t)>& between) const;

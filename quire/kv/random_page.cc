@@ -1,0 +1,25 @@
+#include "quire/kv/random_page.h"
+
+#include <random>
+
+#include "quire/kernels/kernels.h"
+
+namespace quire {
+
+std::vector<std::byte> RandomPage(const KvLayout& layout, size_t group) {
+  std::mt19937 random(2);
+  std::normal_distribution<float> values;
+  std::vector<std::byte> page(layout.page_bytes());
+  std::vector<float> k(layout.head_dim()), v(k.size());
+  for (const HeadTiles& head : layout.Heads(group)) {
+    for (int slot = 0; slot < layout.page_tokens(); ++slot) {
+      for (float& x : k) x = values(random);
+      for (float& x : v) x = values(random);
+      BestKernels().store_kv(head.type, layout.page_tokens(), layout.head_dim(), slot, k.data(), v.data(),
+                             &page[head.k.offset], &page[head.v.offset]);
+    }
+  }
+  return page;
+}
+
+}  // namespace quire

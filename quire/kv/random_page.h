@@ -1,0 +1,18 @@
+// A page of KV that no model computed, for benchmarks: attention takes the same time over random keys and
+// values as over those of a text.
+#ifndef QUIRE_KV_RANDOM_PAGE_H_
+#define QUIRE_KV_RANDOM_PAGE_H_
+
+#include <cstddef>
+#include <vector>
+
+#include "quire/kv/kv_layout.h"
+
+namespace quire {
+
+// Keys and values of standard normal distribution for every layer, head and token of one page of a group.
+std::vector<std::byte> RandomPage(const KvLayout& layout, size_t group);
+
+}  // namespace quire
+
+#endif  // QUIRE_KV_RANDOM_PAGE_H_
