@@ -5,6 +5,7 @@
 #include "quire/kernels/kernel_table.inc"
 // What tiles add to it.
 #include "quire/kernels/kernel_tables.h"
+#include "quire/kernels/attention_amx.inc"
 #include "quire/kernels/matmul_amx_bf16.inc"
 
 namespace quire {
@@ -14,6 +15,7 @@ constexpr KernelTable WithTiles(KernelTable table) {
   table.matmul_bf16 = MatmulAmxBf16;
   table.round_columns = RoundColumns;
   table.bfloat_weights = BFloatWeights::kAll;
+  table.attention_bf16 = AttentionAmx;
   return table;
 }
 

@@ -1,12 +1,13 @@
 // Tolerances: outputs and lse may differ from double precision by 2e-5 (of values of about 1), over the keys
-// and values as the page holds them; by 2e-4 with pages of whole numbers, and with bfloats by 0.02. Between
-// calls of one table with other rows nothing may differ.
+// and values as the page holds them; by 2e-4 with pages of whole numbers, and where bfloats are multiplied by
+// 0.02. Between calls of one table with other rows nothing may differ.
 #include <gtest/gtest.h>
 
 #include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <string>
+#include <tuple>
 
 #include "quire/kernels/test_pages.h"
 
@@ -18,12 +19,14 @@ class Attention : public testing::TestWithParam<const KernelTable*> {
   const KernelTable& kernels() const { return *GetParam(); }
 };
 
+double Tolerance(Precision precision, DType type) {
+  return precision == Precision::kBFloat ? 0.02 : type == DType::kInt8 || type == DType::kInt4 ? 2e-4 : 2e-5;
+}
+
 void ExpectAttention(Precision precision, const TestPages& pages, const AttentionParams& params,
                      const TestRows& rows) {
   const int64_t head_dim = rows.head_dim;
-  const DType type = pages.view.type;
-  const bool whole = type == DType::kInt8 || type == DType::kInt4;
-  const double tolerance = whole ? 2e-4 : precision == Precision::kFloat ? 2e-5 : 0.02;
+  const double tolerance = Tolerance(precision, pages.view.type);
   for (size_t r = 0; r < rows.rows.size(); ++r) {
     const AttentionRow& row = rows.rows[r];
     std::vector<double> out(head_dim);
@@ -101,6 +104,32 @@ TEST_P(Attention, ARowIsBitwiseTheSameWhateverOtherRowsAreThere) {
       }
       EXPECT_EQ(std::memcmp(together.out.data(), apart.out.data(), together.out.size() * sizeof(float)), 0);
       EXPECT_EQ(together.lse, apart.lse);
+    }
+  }
+}
+
+// Row counts at which kernels change how they go about it, in ranges that begin and end inside of their
+// pieces.
+TEST_P(Attention, EveryNumberOfRowsGivesTheSame) {
+  for (Precision precision : kBothPrecisions) {
+    for (const auto& [type, page_tokens, head_dim] :
+         {std::tuple{DType::kF16, 16, 64}, {DType::kInt4, 32, 80}, {DType::kFp8, 48, 128}}) {
+      const TestPages pages(kernels(), type, page_tokens, head_dim, 512);
+      const AttentionParams params{0.1f, 0};
+      std::vector<std::pair<int64_t, int64_t>> ranges;
+      for (const auto& range : Causal(200, 48, 1, 190)) ranges.push_back(range);
+      for (const auto& range : Causal(464, 48, 2, 1000)) ranges.push_back(range);
+      TestRows apart(head_dim, ranges);
+      for (const AttentionRow& row : apart.rows) Attend(kernels(), precision, pages, params, {&row, 1});
+      for (const size_t n : {2, 8, 15, 16, 17, 31, 32, 33, 40, 48, 49, 64, 65, 144}) {
+        TestRows together(head_dim, ranges);
+        for (size_t r = 0; r < ranges.size(); r += n) {
+          Attend(kernels(), precision, pages, params,
+                 std::span(together.rows).subspan(r, std::min(n, ranges.size() - r)));
+        }
+        EXPECT_EQ(together.out, apart.out) << n;
+        EXPECT_EQ(together.lse, apart.lse) << n;
+      }
     }
   }
 }

@@ -51,8 +51,15 @@ const KernelTable& BestKernels() {
 size_t AttentionScratchFloats(size_t rows, int head_dim) {
   // For each row scores, a sum, and for attention_bf16 weights in half as many bytes and a query; a tile.
   const size_t vectors = static_cast<size_t>(head_dim + 15) / 16;
-  return rows * (kAttentionSplit + kAttentionSplit / 2 + 8 * vectors + 1) +
-         kAttentionTileTokens * 16 * vectors;
+  const size_t by_vectors =
+      rows * (kAttentionSplit + kAttentionSplit / 2 + 8 * vectors + 1) + kAttentionTileTokens * 16 * vectors;
+  // In tiles: scores and results of a block of rows, all queries, and keys and values, of 32 dimensions at a
+  // time; what brings the first to the start of a cache line.
+  const size_t pairs = static_cast<size_t>(head_dim + 31) / 32 * 16, tile_rows = (rows + 15) / 16 * 16;
+  const size_t tokens = rows > kAttentionFewRows ? kAttentionSplit : kAttentionTileTokens;
+  const size_t in_tiles =
+      kAttentionFewRows * (kAttentionSpan + 2 * pairs) + tile_rows * pairs + 2 * tokens * pairs + 15;
+  return std::max(by_vectors, in_tiles);
 }
 
 }  // namespace quire

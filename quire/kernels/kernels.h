@@ -182,8 +182,11 @@ struct KernelTable {
   float (*log_sum_exp)(const float* x, int64_t n, int64_t* max_index);
 };
 
-// Tokens that the kernels keep converted at most.
+// Tokens that the kernels keep converted at most, for few rows; for more rows some keep a whole split.
 inline constexpr int64_t kAttentionTileTokens = 64;
+inline constexpr int64_t kAttentionFewRows = 32;
+// Positions whose scores tiles keep at a time.
+inline constexpr int64_t kAttentionSpan = 256;
 size_t AttentionScratchFloats(size_t rows, int head_dim);
 
 // The fastest table this processor and operating system can run, or the one QUIRE_FORCE_ISA names (an unknown

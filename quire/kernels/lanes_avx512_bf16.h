@@ -36,16 +36,37 @@ Pairs PairUp(const BFloat* first, const BFloat* second) {
 Pairs Load(const BFloatPair* p) { return PairsOf(_mm512_loadu_si512(p)); }
 void Store(BFloatPair* p, Pairs a) { _mm512_storeu_si512(p, WordsOf(a.v)); }
 // 16 consecutive floats as 8 pairs of neighbours.
-void StoreNeighbours(BFloatPair* p, Floats a) {
+[[maybe_unused]] void StoreNeighbours(BFloatPair* p, Floats a) {
   _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), reinterpret_cast<__m256i>(_mm512_cvtneps_pbh(a.v)));
 }
-Pairs SplatPair(const BFloatPair* p) {
+// 32 consecutive floats as 16 pairs of neighbours.
+[[maybe_unused]] void StoreNeighbours(BFloatPair* p, Floats a, Floats b) {
+  _mm512_storeu_si512(p, WordsOf(_mm512_cvtne2ps_pbh(b.v, a.v)));
+}
+[[maybe_unused]] Pairs SplatPair(const BFloatPair* p) {
   int32_t bits;
   std::memcpy(&bits, p, sizeof(bits));
   return PairsOf(_mm512_set1_epi32(bits));
 }
 // c + a.first * b.first + a.second * b.second; subnormal numbers count as zero.
-Floats DotPairs(Pairs a, Pairs b, Floats c) { return {_mm512_dpbf16_ps(c.v, a.v, b.v)}; }
+[[maybe_unused]] Floats DotPairs(Pairs a, Pairs b, Floats c) { return {_mm512_dpbf16_ps(c.v, a.v, b.v)}; }
+
+// x - floor(x); 0 for an infinity.
+[[maybe_unused]] Floats Fraction(Floats x) {
+  constexpr int kFloor = 1;
+  return {_mm512_reduce_ps(x.v, kFloor)};
+}
+
+// The code words of pairs, one by one.
+[[maybe_unused]] Ints FirstOf(Words a) { return {_mm512_srai_epi32(_mm512_slli_epi32(a.v, 16), 16)}; }
+[[maybe_unused]] Ints SecondOf(Words a) { return {_mm512_srai_epi32(a.v, 16)}; }
+[[maybe_unused]] Ints AddInts(Ints a, Ints b) { return {_mm512_add_epi32(a.v, b.v)}; }
+
+// Infinities and NaN become the largest bfloat.
+[[maybe_unused]] Pairs Finite(Pairs a) {
+  const __m512i positive = _mm512_min_epi16(WordsOf(a.v), _mm512_set1_epi16(0x7f7f));
+  return PairsOf(_mm512_min_epu16(positive, _mm512_set1_epi16(static_cast<int16_t>(0xff7f))));
+}
 
 }  // namespace
 }  // namespace quire
