@@ -6,9 +6,19 @@
 // What tiles add to it.
 #include "quire/kernels/kernel_tables.h"
 #include "quire/kernels/tiles_amx.h"
+// These come after the tiles.
+#include "quire/kernels/matmul_amx_int8.inc"
 
 namespace quire {
+namespace {
 
-constinit const KernelTable kAmxKernels = TableOf("amx");
+constexpr KernelTable WithTiles(KernelTable table) {
+  table.matmul_q8 = MatmulQ8Amx;
+  return table;
+}
+
+}  // namespace
+
+constinit const KernelTable kAmxKernels = WithTiles(TableOf("amx"));
 
 }  // namespace quire
