@@ -62,10 +62,6 @@ template <int kSum, int kX, int kW>
 void AddInt8Products() {
   __asm__ volatile("tdpbssd %%tmm%c2, %%tmm%c1, %%tmm%c0" : : "i"(kSum), "i"(kX), "i"(kW));
 }
-template <int kNumber>
-Bytes SubtractFromBytes(Bytes a) {
-  return {_mm512_sub_epi8(a.v, _mm512_set1_epi8(static_cast<char>(kNumber)))};
-}
 // Sums of floats += activations times weights, a pair of columns at a time, first and second apart and then
 // both together; subnormal numbers count as zero.
 template <int kSum, int kX, int kW>
