@@ -162,6 +162,9 @@ int32_t StoreWords(int16_t* p, Floats a) {
 // -- Ints, Words, Bytes -----------------------------------------------------------------------------------
 Ints SplatInt(int32_t x) { return {_mm256_set1_epi32(x), _mm256_set1_epi32(x)}; }
 Floats ToFloats(Ints a) { return {_mm256_cvtepi32_ps(a.low), _mm256_cvtepi32_ps(a.high)}; }
+Floats ScaleIntegers(Ints a, Floats scale, Floats shift) {
+  return Fma({_mm256_castsi256_ps(a.low), _mm256_castsi256_ps(a.high)}, scale, shift);
+}
 Floats FloatsOf(const uint8_t* p) {
   const __m128i bytes = Load128(p);
   return ToFloats(Ints{_mm256_cvtepu8_epi32(bytes), _mm256_cvtepu8_epi32(_mm_srli_si128(bytes, 8))});

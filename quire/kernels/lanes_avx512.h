@@ -130,6 +130,9 @@ int32_t StoreWords(int16_t* p, Floats a) {
 // -- Ints, Words, Bytes -----------------------------------------------------------------------------------
 Ints SplatInt(int32_t x) { return {_mm512_set1_epi32(x)}; }
 Floats ToFloats(Ints a) { return {_mm512_cvtepi32_ps(a.v)}; }
+Floats ScaleIntegers(Ints a, Floats scale, Floats shift) {
+  return Fma({_mm512_castsi512_ps(a.v)}, scale, shift);
+}
 Floats FloatsOf(const uint8_t* p) {
   return {_mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))))};
 }

@@ -160,6 +160,10 @@ Ints SplatInt(int32_t x) {
 Floats ToFloats(Ints a) {
   return Map([&](int i) { return static_cast<float>(a.v[i]); });
 }
+// n * scale where a is kIntegerZeroBits + n and shift is -kIntegerZero * scale (numbers.inc).
+Floats ScaleIntegers(Ints a, Floats scale, Floats) {
+  return Map([&](int i) { return static_cast<float>(a.v[i] - kIntegerZeroBits) * scale.v[i]; });
+}
 Floats FloatsOf(const uint8_t* p) {
   return Map([&](int i) { return static_cast<float>(p[i]); });
 }

@@ -3,6 +3,7 @@
 // panels nothing may differ at all.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <limits>
@@ -165,6 +166,33 @@ TEST_P(Matmul, ARowIsBitwiseTheSameInEveryBatchAndPanelRange) {
       }
       EXPECT_EQ(std::memcmp(together.data(), apart.data(), together.size() * sizeof(float)), 0)
           << "kind " << static_cast<int>(kind);
+    }
+  }
+}
+
+// Tiles multiply more rows than eight, registers the others: a row must not tell which.
+TEST_P(Matmul, Q8HasTheBitsThatVectorsGive) {
+  const std::vector<const KernelTable*> tables = SupportedKernels();
+  const auto avx512 = std::ranges::find(tables, "avx512", &KernelTable::name);
+  if (kernels().name != "amx" || avx512 == tables.end()) GTEST_SKIP() << "no tiles in this table";
+  for (DType type : AllTypes()) {
+    if (!IsQuantized(type)) continue;
+    std::vector<int64_t> cols = {768, 2304};  // a slab and more; a stretch of slabs and more
+    if (Info(type).block_elements <= 32) cols.insert(cols.end(), {32, 96, 544});
+    for (int64_t n : cols) {
+      constexpr int64_t kMostRows = 150, kOutputs = 56;
+      const TestMatrix w(kernels(), type, kOutputs, n, 10);
+      const TestActivations x(kernels(), RandomFloats(kMostRows * n, 11), kMostRows, n);
+      std::vector<float> want(kMostRows * kOutputs);
+      (*avx512)->matmul_q8(w.packed, 0, w.packed.panels(), x.view, want.data(), kOutputs);
+      for (int64_t rows = 1; rows <= kMostRows; rows += rows < 70 ? 1 : 13) {
+        QuantizedActivations some = x.view;
+        some.rows = rows;
+        std::vector<float> y(rows * kOutputs, NAN);
+        kernels().matmul_q8(w.packed, 0, w.packed.panels(), some, y.data(), kOutputs);
+        ASSERT_EQ(std::memcmp(y.data(), want.data(), y.size() * sizeof(float)), 0)
+            << Describe(type, {rows, kOutputs, n});
+      }
     }
   }
 }

@@ -62,10 +62,10 @@ template <int kTile>
 void StoreTile(void* rows, int64_t stride) {
   __asm__ volatile("tilestored %%tmm%c2, (%0,%1,1)" : : "r"(rows), "r"(stride), "i"(kTile) : "memory");
 }
-// Sums of 32 bits += signed activations times unsigned weights, four columns at a time; exact.
+// Sums of 32 bits += activations times weights, four columns at a time, both signed; exact.
 template <int kSum, int kX, int kW>
 void AddInt8Products() {
-  __asm__ volatile("tdpbsud %%tmm%c2, %%tmm%c1, %%tmm%c0" : : "i"(kSum), "i"(kX), "i"(kW));
+  __asm__ volatile("tdpbssd %%tmm%c2, %%tmm%c1, %%tmm%c0" : : "i"(kSum), "i"(kX), "i"(kW));
 }
 // Sums of floats += activations times weights, a pair of columns at a time, first and second apart and then
 // both together; subnormal numbers count as zero.
