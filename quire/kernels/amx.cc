@@ -14,7 +14,7 @@ namespace quire {
 namespace {
 
 constexpr KernelTable WithTiles(KernelTable table) {
-  table.matmul_q8 = MatmulQ8Amx;
+  table.matmul_q8 = MatmulAmxQ8;
   table.matmul_bf16 = MatmulAmxBf16;
   table.round_columns = RoundColumns;
   table.bfloat_weights = BFloatWeights::kAll;
