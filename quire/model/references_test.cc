@@ -76,8 +76,10 @@ class References : public ::testing::TestWithParam<Case> {
 
   std::unique_ptr<TestModel> Load(bool exact) { return Load(exact, exact ? DType::kF32 : DType::kF16); }
   std::unique_ptr<TestModel> Load(bool exact, DType kv_type) {
-    auto model =
-        LoadModel(path_, {.exact = exact, .kv_types = kv_type, .max_step_tokens = kStepTokens}, pool_);
+    return Load({.exact = exact, .kv_types = kv_type, .max_step_tokens = kStepTokens});
+  }
+  std::unique_ptr<TestModel> Load(const ModelOptions& options) {
+    auto model = LoadModel(path_, options, pool_);
     if (!model) ADD_FAILURE() << model.error().message;
     return std::make_unique<TestModel>(std::move(*model), size_t{512} << 20);
   }
@@ -153,6 +155,18 @@ class References : public ::testing::TestWithParam<Case> {
     }
   }
 
+  void ExpectClose(TestModel& model) {
+    Differences differences;
+    for (const auto& prompt : reference_["prompts"]) Compare(model, prompt, differences);
+    Summarize("prompts", differences.prompt);
+    for (const auto& [name, values, bound] : {std::tuple("greedy", &differences.greedy, GetParam().greedy),
+                                              std::tuple("top five", &differences.top5, GetParam().top5)}) {
+      const Errors errors = Summarize(name, *values);
+      EXPECT_LE(errors.median, bound.median) << name;
+      EXPECT_LE(errors.p95, bound.p95) << name;
+    }
+  }
+
   ThreadPool pool_{UsableProcessors()};
   nlohmann::json reference_;
   std::string path_;
@@ -189,17 +203,20 @@ TEST_P(References, ExactModeDecodesToTheSameIds) {
 
 TEST_P(References, ExactModeGivesTheSamePerplexity) { ExpectPerplexities(*Load(/*exact=*/true), 0.001); }
 
-TEST_P(References, DefaultModeStaysClose) {
-  const auto model = Load(/*exact=*/false);
-  Differences differences;
-  for (const auto& prompt : reference_["prompts"]) Compare(*model, prompt, differences);
-  Summarize("prompts", differences.prompt);
-  for (const auto& [name, values, bound] : {std::tuple("greedy", &differences.greedy, GetParam().greedy),
-                                            std::tuple("top five", &differences.top5, GetParam().top5)}) {
-    const Errors errors = Summarize(name, *values);
-    EXPECT_LE(errors.median, bound.median) << name;
-    EXPECT_LE(errors.p95, bound.p95) << name;
-  }
+TEST_P(References, DefaultModeStaysClose) { ExpectClose(*Load(/*exact=*/false)); }
+
+// Most of the prompts have more tokens than a step needs to be computed in bfloats.
+TEST_P(References, PromptsAsBFloatsStayAsClose) {
+  if (BestKernels().bfloat_weights != BFloatWeights::kAll) GTEST_SKIP() << "This processor has no AMX.";
+  const auto model = Load({.bf16_prefill = true, .max_step_tokens = kStepTokens});
+  ExpectClose(*model);
+  ExpectPerplexities(*model, 0.01);
+}
+
+TEST_P(References, PromptsAsBFloatsNeedTiles) {
+  const auto model = LoadModel(path_, {.bf16_prefill = true}, pool_, *SupportedKernels().front());
+  ASSERT_FALSE(model.has_value());
+  EXPECT_EQ(model.error().code, ErrorCode::kUnsupported);
 }
 
 TEST_P(References, DefaultModeGivesNearlyTheSamePerplexity) {
