@@ -21,12 +21,13 @@ struct Errors {
   double median, p95;
 };
 
-// Bounds of the default mode: what llama.cpp b11434 measures on the same steps, or just above what is
-// measured here where that is less. Greedy tokens, median and p95, here with float attention and with
-// bfloats:
-//            floats          bfloats         llama.cpp
-//   SmolLM2  0.0156, 0.114   0.0159, 0.118   0.0168, 0.120
-//   Gemma 3  0.0093, 0.087   0.0105, 0.091   0.011, 0.14
+// Bounds of the default mode: what llama.cpp b11434 measures on the same steps, and a quarter more. A
+// rounding that comes in another order, as on another instruction set, flips some int8 activations, and the
+// figures of these few hundred greedy tokens then move by a fifth in either direction, without a trend in the
+// thousands of the prompts' tokens. Greedy tokens, median and p95, of several kernels:
+//            avx512          avx512_bf16     amx             amx, other order   llama.cpp
+//   SmolLM2  0.0150, 0.115   0.0177, 0.135   0.0157, 0.106   0.0200, 0.135      0.0168, 0.120
+//   Gemma 3  0.0112, 0.112   0.0114, 0.111   0.0110, 0.103   0.0085, 0.096      0.011, 0.14
 struct Case {
   std::string name;
   Errors greedy, top5;
@@ -243,12 +244,12 @@ TEST_P(References, CodecsChangeThePerplexityLittle) {
 INSTANTIATE_TEST_SUITE_P(
     Models, References,
     ::testing::Values(Case{"smollm2",
-                           {0.0168, 0.120},
-                           {0.060, 0.26},
+                           {0.0210, 0.150},
+                           {0.070, 0.30},
                            {{DType::kInt8, 0.005}, {DType::kFp8, 0.01}, {DType::kInt4, 0.10}}},
                       Case{"gemma3",
-                           {0.011, 0.10},
-                           {0.045, 0.22},
+                           {0.0138, 0.140},
+                           {0.055, 0.26},
                            {{DType::kInt8, 0.015}, {DType::kFp8, 0.025}, {DType::kInt4, 0.25}}}),
     [](const auto& info) { return info.param.name; });
 
