@@ -57,11 +57,6 @@ void Store(BFloatPair* p, Pairs a) { _mm512_storeu_si512(p, WordsOf(a.v)); }
   return {_mm512_reduce_ps(x.v, kFloor)};
 }
 
-// The code words of pairs, one by one.
-[[maybe_unused]] Ints FirstOf(Words a) { return {_mm512_srai_epi32(_mm512_slli_epi32(a.v, 16), 16)}; }
-[[maybe_unused]] Ints SecondOf(Words a) { return {_mm512_srai_epi32(a.v, 16)}; }
-[[maybe_unused]] Ints AddInts(Ints a, Ints b) { return {_mm512_add_epi32(a.v, b.v)}; }
-
 // Infinities and NaN become the largest bfloat.
 [[maybe_unused]] Pairs Finite(Pairs a) {
   const __m512i positive = _mm512_min_epi16(WordsOf(a.v), _mm512_set1_epi16(0x7f7f));
