@@ -19,14 +19,12 @@ class Attention : public testing::TestWithParam<const KernelTable*> {
   const KernelTable& kernels() const { return *GetParam(); }
 };
 
-double Tolerance(Precision precision, DType type) {
-  return precision == Precision::kBFloat ? 0.02 : type == DType::kInt8 || type == DType::kInt4 ? 2e-4 : 2e-5;
-}
-
 void ExpectAttention(Precision precision, const TestPages& pages, const AttentionParams& params,
                      const TestRows& rows) {
   const int64_t head_dim = rows.head_dim;
-  const double tolerance = Tolerance(precision, pages.view.type);
+  const DType type = pages.view.type;
+  const bool whole = type == DType::kInt8 || type == DType::kInt4;
+  const double tolerance = whole ? 2e-4 : precision == Precision::kFloat ? 2e-5 : 0.02;
   for (size_t r = 0; r < rows.rows.size(); ++r) {
     const AttentionRow& row = rows.rows[r];
     std::vector<double> out(head_dim);
@@ -112,8 +110,10 @@ TEST_P(Attention, ARowIsBitwiseTheSameWhateverOtherRowsAreThere) {
 // pieces.
 TEST_P(Attention, EveryNumberOfRowsGivesTheSame) {
   for (Precision precision : kBothPrecisions) {
-    for (const auto& [type, page_tokens, head_dim] :
-         {std::tuple{DType::kF16, 16, 64}, {DType::kInt4, 32, 80}, {DType::kFp8, 48, 128}}) {
+    for (const auto& [type, page_tokens, head_dim] : {std::tuple{DType::kF16, 16, 64},
+                                                      {DType::kBF16, 32, 80},
+                                                      {DType::kInt4, 48, 128},
+                                                      {DType::kF32, 16, 256}}) {
       const TestPages pages(kernels(), type, page_tokens, head_dim, 512);
       const AttentionParams params{0.1f, 0};
       std::vector<std::pair<int64_t, int64_t>> ranges;

@@ -28,12 +28,12 @@ Pairs PairUp(Floats first, Floats second) {
   return PairsOf(_mm512_permutexvar_epi16(order, apart));
 }
 // The same of 16 bfloats each.
-Pairs PairUp(const BFloat* first, const BFloat* second) {
+[[maybe_unused]] Pairs PairUp(const BFloat* first, const BFloat* second) {
   const __m512i firsts = _mm512_cvtepu16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(first)));
   const __m512i seconds = _mm512_cvtepu16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(second)));
   return PairsOf(_mm512_or_si512(firsts, _mm512_slli_epi32(seconds, 16)));
 }
-Pairs Load(const BFloatPair* p) { return PairsOf(_mm512_loadu_si512(p)); }
+[[maybe_unused]] Pairs Load(const BFloatPair* p) { return PairsOf(_mm512_loadu_si512(p)); }
 void Store(BFloatPair* p, Pairs a) { _mm512_storeu_si512(p, WordsOf(a.v)); }
 // 16 consecutive floats as 8 pairs of neighbours.
 [[maybe_unused]] void StoreNeighbours(BFloatPair* p, Floats a) {
@@ -56,11 +56,6 @@ void Store(BFloatPair* p, Pairs a) { _mm512_storeu_si512(p, WordsOf(a.v)); }
   constexpr int kFloor = 1;
   return {_mm512_reduce_ps(x.v, kFloor)};
 }
-
-// The code words of pairs, one by one.
-[[maybe_unused]] Ints FirstOf(Words a) { return {_mm512_srai_epi32(_mm512_slli_epi32(a.v, 16), 16)}; }
-[[maybe_unused]] Ints SecondOf(Words a) { return {_mm512_srai_epi32(a.v, 16)}; }
-[[maybe_unused]] Ints AddInts(Ints a, Ints b) { return {_mm512_add_epi32(a.v, b.v)}; }
 
 // Infinities and NaN become the largest bfloat.
 [[maybe_unused]] Pairs Finite(Pairs a) {
