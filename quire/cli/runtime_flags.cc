@@ -47,8 +47,8 @@ void AddKvLayout(Flags& flags, std::string* layout) {
 }
 
 void AddBf16Prefill(Flags& flags, bool* bf16_prefill) {
-  flags.Add({"--bf16-prefill", bf16_prefill, "",
-             "on AMX, steps of more than 16 tokens as bfloats: faster prompts, results depend on the step"});
+  flags.Add(
+      {"--bf16-prefill", bf16_prefill, "", "on AMX: prompts as bfloats, faster; results depend on the step"});
 }
 
 void RuntimeFlags::AddMachine(Flags& flags) {
