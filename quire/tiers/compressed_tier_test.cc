@@ -129,6 +129,8 @@ TEST(CompressedTier, RandomLives) {
       }
       std::vector<PageTier::Completion> completed;
       if (random() % 3 == 0) tier->TakeCompleted(completed);
+      // However little of a processor the tier's threads get.
+      while (moves.size() > completed.size() + 64) tier->TakeCompleted(completed);
       for (const PageTier::Completion& completion : completed) {
         EXPECT_TRUE(completion.ok);
         const auto move = moves.extract(completion.tag);
@@ -138,7 +140,7 @@ TEST(CompressedTier, RandomLives) {
       }
       ASSERT_LE(UsageOf(*tier).bytes, UsageOf(*tier).limit);
     }
-    EXPECT_GT(read, 100);
+    EXPECT_GT(read, 500);
     std::vector<PageTier::Completion> completed;
     while (completed.size() < moves.size()) tier->TakeCompleted(completed);
   }
