@@ -89,8 +89,7 @@ void BenchType(const KernelTable& kernels, ThreadPool& pool, DType type) {
                kernels.matmul_f32(w, begin, end, x.floats().data(), kCols, rows, y.data(), w.rows);
              });
            }));
-    if (kernels.bfloat_weights == BFloatWeights::kAll ||
-        (kernels.bfloat_weights == BFloatWeights::kBFloats && type == DType::kBF16)) {
+    if (MultipliesBFloats(kernels, type)) {
       report("matmul_bf16", Fastest([&] {
                pool.ParallelFor(used, kPanelsPerTask, [&](int64_t begin, int64_t end, int) {
                  kernels.matmul_bf16(w, begin, end, x.bfloat(), y.data(), w.rows);

@@ -48,6 +48,11 @@ const KernelTable& BestKernels() {
   return chosen;
 }
 
+bool MultipliesBFloats(const KernelTable& kernels, DType weights) {
+  return kernels.bfloat_weights == BFloatWeights::kAll ||
+         (kernels.bfloat_weights == BFloatWeights::kBFloats && weights == DType::kBF16);
+}
+
 size_t AttentionScratchFloats(size_t rows, int head_dim) {
   // For each row scores, a sum, and for attention_bf16 weights in half as many bytes and a query; a tile.
   const size_t vectors = static_cast<size_t>(head_dim + 15) / 16;

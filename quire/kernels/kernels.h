@@ -182,6 +182,9 @@ struct KernelTable {
   float (*log_sum_exp)(const float* x, int64_t n, int64_t* max_index);
 };
 
+// Whether matmul_bf16 of a table takes weights of a type.
+bool MultipliesBFloats(const KernelTable& kernels, DType weights);
+
 // Tokens that the kernels keep converted at most, for few rows; for more rows some keep a whole split.
 inline constexpr int64_t kAttentionTileTokens = 64;
 inline constexpr int64_t kAttentionFewRows = 32;

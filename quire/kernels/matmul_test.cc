@@ -17,10 +17,6 @@ namespace {
 class Matmul : public testing::TestWithParam<const KernelTable*> {
  protected:
   const KernelTable& kernels() const { return *GetParam(); }
-  bool TakesBFloats(DType type) const {
-    return kernels().bfloat_weights == BFloatWeights::kAll ||
-           (kernels().bfloat_weights == BFloatWeights::kBFloats && type == DType::kBF16);
-  }
 };
 
 struct Shape {
@@ -64,10 +60,10 @@ TEST_P(Matmul, Q8EqualsTheProductInDoublePrecision) {
     if (!IsQuantized(type)) continue;
     for (const Shape& shape : ShapesFor(type)) {
       const TestMatrix w(kernels(), type, shape.outputs, shape.cols, 1);
-      const TestActivations x(kernels(), RandomFloats(shape.rows * shape.cols, 2), shape.rows, shape.cols);
+      const ActivationForms x(kernels(), RandomFloats(shape.rows * shape.cols, 2), shape.rows, shape.cols);
       std::vector<float> y(shape.rows * shape.outputs, NAN);
-      kernels().matmul_q8(w.packed, 0, w.packed.panels(), x.view, y.data(), shape.outputs);
-      ExpectProduct(w.Dequantized(kernels()), x.Dequantized(), y, shape, Describe(type, shape));
+      kernels().matmul_q8(w.packed, 0, w.packed.panels(), x.int8(), y.data(), shape.outputs);
+      ExpectProduct(w.Dequantized(kernels()), Dequantized(x.int8()), y, shape, Describe(type, shape));
     }
   }
 }
@@ -89,7 +85,7 @@ TEST_P(Matmul, F32EqualsTheProductInDoublePrecision) {
 
 TEST_P(Matmul, Bf16EqualsTheProductInDoublePrecision) {
   for (DType type : AllTypes()) {
-    if (!TakesBFloats(type)) continue;
+    if (!MultipliesBFloats(kernels(), type)) continue;
     std::vector<Shape> shapes = ShapesFor(type);
     if (!IsQuantized(type)) shapes.push_back({5, 40, 75});
     for (const Shape& shape : shapes) {
@@ -110,15 +106,15 @@ TEST_P(Matmul, ExtremeCodesAndActivations) {
     x[kShape.cols + k] = -1.0f;
     x[2 * kShape.cols + k] = k % 2 == 0 ? 1.0f : -1.0f;
   }
-  const TestActivations activations(kernels(), x, kShape.rows, kShape.cols);
+  const ActivationForms activations(kernels(), x, kShape.rows, kShape.cols);
   for (DType type : AllTypes()) {
     if (!IsQuantized(type)) continue;
     for (uint8_t fill : {0x00, 0x7f, 0x80, 0x81, 0xff}) {
       const TestMatrix w(kernels(), type, kShape.outputs, kShape.cols,
                          ConstantCodes(type, kShape.outputs, kShape.cols, fill));
       std::vector<float> y(kShape.rows * kShape.outputs);
-      kernels().matmul_q8(w.packed, 0, 1, activations.view, y.data(), kShape.outputs);
-      ExpectProduct(w.Dequantized(kernels()), activations.Dequantized(), y, kShape,
+      kernels().matmul_q8(w.packed, 0, 1, activations.int8(), y.data(), kShape.outputs);
+      ExpectProduct(w.Dequantized(kernels()), Dequantized(activations.int8()), y, kShape,
                     std::string(Info(type).name) + " fill " + std::to_string(fill));
     }
   }
@@ -128,7 +124,7 @@ TEST_P(Matmul, ARowIsBitwiseTheSameInEveryBatchAndPanelRange) {
   enum class Kind { kF32, kBf16, kQ8 };
   constexpr Shape kShape = {37, 55, 768};
   const std::vector<float> x = RandomFloats(kShape.rows * kShape.cols, 6);
-  const TestActivations all(kernels(), x, kShape.rows, kShape.cols);
+  const ActivationForms all(kernels(), x, kShape.rows, kShape.cols);
   for (DType type : AllTypes()) {
     SCOPED_TRACE(Info(type).name);
     const TestMatrix w(kernels(), type, kShape.outputs, kShape.cols, 5);
@@ -145,7 +141,7 @@ TEST_P(Matmul, ARowIsBitwiseTheSameInEveryBatchAndPanelRange) {
         kernels().matmul_bf16(w.packed, panel, panel_end, part.bfloat(), y, kShape.outputs);
         return;
       }
-      QuantizedActivations part = all.view;
+      QuantizedActivations part = all.int8();
       part.rows = rows;
       part.values += row * kShape.cols;
       part.scales += row * kShape.cols / kActivationGroup;
@@ -154,7 +150,7 @@ TEST_P(Matmul, ARowIsBitwiseTheSameInEveryBatchAndPanelRange) {
     };
     for (Kind kind : {Kind::kF32, Kind::kBf16, Kind::kQ8}) {
       if (kind == Kind::kQ8 && !IsQuantized(type)) continue;
-      if (kind == Kind::kBf16 && !TakesBFloats(type)) continue;
+      if (kind == Kind::kBf16 && !MultipliesBFloats(kernels(), type)) continue;
       std::vector<float> together(kShape.rows * kShape.outputs), apart(kShape.rows * kShape.outputs);
       multiply(kind, 0, kShape.rows, 0, w.packed.panels(), together.data());
       int64_t rows = 1;
@@ -182,11 +178,11 @@ TEST_P(Matmul, Q8HasTheBitsThatVectorsGive) {
     for (int64_t n : cols) {
       constexpr int64_t kMostRows = 150, kOutputs = 56;
       const TestMatrix w(kernels(), type, kOutputs, n, 10);
-      const TestActivations x(kernels(), RandomFloats(kMostRows * n, 11), kMostRows, n);
+      const ActivationForms x(kernels(), RandomFloats(kMostRows * n, 11), kMostRows, n);
       std::vector<float> want(kMostRows * kOutputs);
-      (*avx512)->matmul_q8(w.packed, 0, w.packed.panels(), x.view, want.data(), kOutputs);
+      (*avx512)->matmul_q8(w.packed, 0, w.packed.panels(), x.int8(), want.data(), kOutputs);
       for (int64_t rows = 1; rows <= kMostRows; rows += rows < 70 ? 1 : 13) {
-        QuantizedActivations some = x.view;
+        QuantizedActivations some = x.int8();
         some.rows = rows;
         std::vector<float> y(rows * kOutputs, NAN);
         kernels().matmul_q8(w.packed, 0, w.packed.panels(), some, y.data(), kOutputs);
@@ -204,19 +200,20 @@ TEST_P(Matmul, QuantizeRow) {
   x[kCols + 64] = 127.0f;  // scale 1: values are the rounded numbers themselves, halves to even
   const std::vector<float> ties = {0.5f, 1.5f, 2.5f, -0.5f, -1.5f, -126.5f};
   for (size_t i = 0; i < ties.size(); ++i) x[kCols + 65 + i] = ties[i];
-  const TestActivations q(kernels(), x, 2, kCols);
+  const ActivationForms forms(kernels(), x, 2, kCols);
+  const QuantizedActivations& q = forms.int8();
   for (int64_t i = 0; i < 2 * kCols; ++i) {
     const float scale = q.scales[i / kActivationGroup];
     EXPECT_NEAR(q.values[i] * scale, x[i], 0.5001f * scale);
   }
-  for (size_t i = 0; i < q.sums.size(); ++i) {
+  for (int64_t i = 0; i < 2 * kCols / 16; ++i) {
     int32_t sum = 0;
     for (int k = 0; k < 16; ++k) sum += q.values[16 * i + k];
     EXPECT_EQ(q.sums[i], sum);
   }
   EXPECT_EQ(q.scales[4], 0.0f);
   EXPECT_EQ(q.scales[5], 1.0f);
-  EXPECT_EQ((std::vector<int>(q.values.begin() + kCols + 64, q.values.begin() + kCols + 71)),
+  EXPECT_EQ((std::vector<int>(q.values + kCols + 64, q.values + kCols + 71)),
             (std::vector<int>{127, 0, 2, 2, 0, -2, -126}));
 }
 
@@ -227,10 +224,10 @@ TEST_P(Matmul, NumbersThatAreNoneReachTheirOwnRowOnly) {
   x[kCols + 40] = INFINITY;
   x[2 * kCols] = 1e-40f;  // a group of subnormals and zeros has no usable inverse scale
   for (int k = 1; k < 32; ++k) x[2 * kCols + k] = 0;
-  const TestActivations q(kernels(), x, 4, kCols);
+  const ActivationForms q(kernels(), x, 4, kCols);
   const TestMatrix w(kernels(), DType::kQ4_0, kOutputs, kCols, 1);
   std::vector<float> y(4 * kOutputs);
-  kernels().matmul_q8(w.packed, 0, 1, q.view, y.data(), kOutputs);
+  kernels().matmul_q8(w.packed, 0, 1, q.int8(), y.data(), kOutputs);
   for (int64_t o = 0; o < kOutputs; ++o) {
     EXPECT_TRUE(std::isnan(y[o]) && std::isnan(y[kOutputs + o]));
     EXPECT_TRUE(std::isfinite(y[2 * kOutputs + o]) && std::isfinite(y[3 * kOutputs + o]));

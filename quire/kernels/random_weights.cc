@@ -109,18 +109,6 @@ ActivationForms::ActivationForms(const KernelTable& kernels, std::vector<float> 
   }
 }
 
-QuantizedActivations ActivationForms::Int8(int64_t rows) const {
-  QuantizedActivations first = int8_;
-  first.rows = rows;
-  return first;
-}
-
-BFloatActivations ActivationForms::BFloat(int64_t rows) const {
-  BFloatActivations first = bfloat_;
-  first.rows = rows;
-  return first;
-}
-
 std::vector<std::byte> ConstantCodes(DType type, int64_t rows, int64_t cols, uint8_t fill) {
   std::vector<std::byte> bytes(static_cast<size_t>(rows) * RowBytes(type, cols),
                                static_cast<std::byte>(fill));

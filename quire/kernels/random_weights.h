@@ -33,9 +33,6 @@ class ActivationForms {
   const std::vector<float>& floats() const { return floats_; }
   const QuantizedActivations& int8() const { return int8_; }
   const BFloatActivations& bfloat() const { return bfloat_; }
-  // The first rows only.
-  QuantizedActivations Int8(int64_t rows) const;
-  BFloatActivations BFloat(int64_t rows) const;
 
  private:
   std::vector<float> floats_;

@@ -1,5 +1,4 @@
-// What the tests and the benchmark of the products share: a random matrix in file and packed form, and
-// quantized activations with their memory.
+// What the tests of the products share: a random matrix in file and packed form.
 #ifndef QUIRE_KERNELS_TEST_MATRIX_H_
 #define QUIRE_KERNELS_TEST_MATRIX_H_
 
@@ -34,25 +33,12 @@ struct TestMatrix {
   }
 };
 
-struct TestActivations {
-  std::vector<int8_t> values;
-  std::vector<float> scales;
-  std::vector<int32_t> sums;
-  QuantizedActivations view;
-
-  TestActivations(const KernelTable& kernels, const std::vector<float>& x, int64_t rows, int64_t cols)
-      : values(rows * cols), scales(rows * cols / kActivationGroup), sums(rows * cols / 16) {
-    view = {rows, cols, values.data(), scales.data(), sums.data()};
-    for (int64_t row = 0; row < rows; ++row) kernels.quantize_row(x.data(), row, view);
-  }
-
-  // The activations as the products see them.
-  std::vector<float> Dequantized() const {
-    std::vector<float> floats(values.size());
-    for (size_t i = 0; i < values.size(); ++i) floats[i] = scales[i / kActivationGroup] * values[i];
-    return floats;
-  }
-};
+// Quantized activations as the products see them.
+inline std::vector<float> Dequantized(const QuantizedActivations& x) {
+  std::vector<float> floats(static_cast<size_t>(x.rows * x.cols));
+  for (size_t i = 0; i < floats.size(); ++i) floats[i] = x.scales[i / kActivationGroup] * x.values[i];
+  return floats;
+}
 
 }  // namespace quire
 

@@ -95,14 +95,14 @@ TEST_P(Weights, PackingIsTheSameInPiecesAndOnEveryIsa) {
 TEST_P(Weights, AnyBytesAreSafe) {
   constexpr int64_t kRows = 16, kCols = 256;
   const std::vector<float> x = RandomFloats(3 * kCols, 5);
-  const TestActivations activations(kernels(), x, 3, kCols);
+  const ActivationForms activations(kernels(), x, 3, kCols);
   for (DType type : AllTypes()) {
     for (int fill : {0x00, 0x7c, 0x7f, 0xff}) {
       const std::vector<std::byte> bytes(kRows * RowBytes(type, kCols), static_cast<std::byte>(fill));
       const TestMatrix matrix(kernels(), type, kRows, kCols, bytes);
       std::vector<float> y(3 * kRows);
       kernels().matmul_f32(matrix.packed, 0, 1, x.data(), kCols, 3, y.data(), kRows);
-      if (IsQuantized(type)) kernels().matmul_q8(matrix.packed, 0, 1, activations.view, y.data(), kRows);
+      if (IsQuantized(type)) kernels().matmul_q8(matrix.packed, 0, 1, activations.int8(), y.data(), kRows);
       const std::vector<float> weights = matrix.Dequantized(kernels());
       if (fill == 0) {
         EXPECT_TRUE(std::isfinite(weights[0]) && std::isfinite(y[0])) << Info(type).name;

@@ -9,10 +9,7 @@ namespace quire {
 Form FormFor(DType weights, bool exact, const KernelTable& kernels) {
   if (exact) return Form::kFloat;
   if (IsQuantized(weights)) return Form::kInt8;
-  const bool bfloat = weights == DType::kBF16
-                          ? kernels.bfloat_weights != BFloatWeights::kNone
-                          : weights == DType::kF16 && kernels.bfloat_weights == BFloatWeights::kAll;
-  return bfloat ? Form::kBFloat : Form::kFloat;
+  return weights != DType::kF32 && MultipliesBFloats(kernels, weights) ? Form::kBFloat : Form::kFloat;
 }
 
 Activations Activations::Rows(int64_t first, int64_t count) const {

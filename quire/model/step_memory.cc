@@ -78,7 +78,8 @@ void Lay(const ModelConfig& config, Forms forms, int64_t rows, Carver& carver, S
   memory.added = carver.Take<float>(rows * config.hidden, kOutput | kNormAttention | kDown | kNormFfn);
   memory.gated = carver.TakeActivations(rows, config.ffn, kGateUp | kDown, forms, kGateUp | kDown);
   memory.up = carver.Take<float>(rows * config.ffn, kGateUp);
-  memory.head = carver.TakeActivations(2 * kLogitsRows, config.hidden, kLogits, forms, kLogits);
+  memory.head =
+      carver.TakeActivations(2 * kLogitsRows, config.hidden, kLogits, {.int8 = forms.int8}, kLogits);
   memory.logits = carver.Take<float>(kLogitsRows * config.vocab, kLogits);
   for (const auto& [angles, rope] :
        {std::pair(&memory.angles, &config.rope), std::pair(&memory.local_angles, &config.local_rope)}) {

@@ -429,19 +429,17 @@ Result<std::vector<KvLayout>> KvLayoutsOf(const ModelConfig& config, std::span<c
 Result<std::unique_ptr<LanguageModel>> LoadTransformer(std::shared_ptr<const ModelFiles> files,
                                                        const ModelOptions& options,
                                                        const KernelTable& kernels, ThreadPool& pool) {
+  if (options.bf16_prefill && kernels.bfloat_weights != BFloatWeights::kAll) {
+    return Fail(ErrorCode::kUnsupported,
+                "Prompts as bfloats need a processor with AMX; these kernels are '{}'.", kernels.name);
+  }
   QUIRE_ASSIGN(ModelConfig config, ReadModelConfig(*files));
   std::vector<LayerTypes> kv_types = options.more_kv_types;
   kv_types.insert(kv_types.begin(), options.kv_types);
   QUIRE_ASSIGN(std::vector<KvLayout> layouts, KvLayoutsOf(config, kv_types, options.page_tokens));
   QUIRE_ASSIGN(Weights weights, LoadWeights(*files, config, options.exact, kernels, pool, options.progress));
   Forms forms = weights.forms();
-  if (options.bf16_prefill) {
-    if (kernels.bfloat_weights != BFloatWeights::kAll) {
-      return Fail(ErrorCode::kUnsupported,
-                  "Prompts as bfloats need a processor with AMX; these kernels are '{}'.", kernels.name);
-    }
-    forms.bfloat = true;
-  }
+  forms.bfloat |= options.bf16_prefill;
   QUIRE_ASSIGN(StepMemory memory, StepMemory::Allocate(config, forms, options.max_step_tokens));
   return std::make_unique<Transformer>(std::move(files), std::move(config), std::move(weights),
                                        std::move(layouts), std::move(memory), options, kernels, pool);
