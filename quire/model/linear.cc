@@ -73,7 +73,7 @@ void MultiplyAll(const KernelTable& kernels, ThreadPool& pool, std::span<const P
                  const Activations& x) {
   int64_t panels = 0;
   for (const Product& product : products) panels += product.linear->matrix.panels();
-  const int64_t tasks = TasksFor(panels, x.rows, pool.threads());
+  const int64_t tasks = TasksFor(panels, pool.threads());
   pool.Run(tasks, [&](int64_t task, int) {
     // The panels of all products are numbered through; this task has [begin, end).
     int64_t begin = panels * task / tasks;
@@ -89,9 +89,9 @@ void MultiplyAll(const KernelTable& kernels, ThreadPool& pool, std::span<const P
   });
 }
 
-int64_t TasksFor(int64_t units, int64_t rows, int threads) {
-  const int64_t pieces_per_thread = rows == 1 ? 2 : 8;
-  return std::clamp<int64_t>(pieces_per_thread * threads, 1, units);
+int64_t TasksFor(int64_t units, int threads) {
+  constexpr int64_t kTasksPerThread = 2;
+  return std::clamp<int64_t>(kTasksPerThread * threads, 1, units);
 }
 
 }  // namespace quire

@@ -299,7 +299,7 @@ void Transformer::FeedForward(const LayerWeights& layer) {
 
   // Two panels at a time: the columns they give are whole activation groups, so that a task can finish them.
   const int64_t pairs = (layer.gate.matrix.panels() + 1) / 2;
-  const int64_t tasks = TasksFor(pairs, rows(), pool_.threads());
+  const int64_t tasks = TasksFor(pairs, pool_.threads());
   pool_.Run(tasks, [&](int64_t task, int) {
     const int64_t panel_begin = pairs * task / tasks * 2;
     const int64_t panel_end = std::min(pairs * (task + 1) / tasks * 2, layer.gate.matrix.panels());
@@ -382,7 +382,7 @@ void Transformer::Logits(const LogitsSink& sink) {
   for (int64_t begin = 0; begin < rows(); begin += kLogitsRows) {
     const int64_t count = std::min(kLogitsRows, rows() - begin);
     const Activations x = HeadRows(begin, count);
-    const int64_t tasks = TasksFor(panels, count, pool_.threads());
+    const int64_t tasks = TasksFor(panels, pool_.threads());
     pool_.Run(tasks, [&](int64_t task, int worker) {
       const int64_t end = panels * (task + 1) / tasks;
       for (int64_t panel = panels * task / tasks; panel < end; panel += kHeadPanels) {
