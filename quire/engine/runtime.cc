@@ -81,9 +81,6 @@ Status CheckOptions(const RuntimeOptions& options) {
     return Fail(ErrorCode::kInvalidArgument,
                 "--kv-layout contiguous has pages of one type for all requests: it goes without --kv-also");
   }
-  if (options.exact && options.bf16_prefill) {
-    return Fail(ErrorCode::kInvalidArgument, "--exact computes with floats: it goes without --bf16-prefill");
-  }
   if (options.threads < 0 || options.threads > 1024) {
     return Fail(ErrorCode::kInvalidArgument, "--threads is {}; it must be between 1 and 1024, or 0",
                 options.threads);

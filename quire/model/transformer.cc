@@ -429,6 +429,9 @@ Result<std::vector<KvLayout>> KvLayoutsOf(const ModelConfig& config, std::span<c
 Result<std::unique_ptr<LanguageModel>> LoadTransformer(std::shared_ptr<const ModelFiles> files,
                                                        const ModelOptions& options,
                                                        const KernelTable& kernels, ThreadPool& pool) {
+  if (options.exact && options.bf16_prefill) {
+    return Fail(ErrorCode::kInvalidArgument, "--exact computes with floats: it goes without --bf16-prefill");
+  }
   if (options.bf16_prefill && kernels.bfloat_weights != BFloatWeights::kAll) {
     return Fail(ErrorCode::kUnsupported,
                 "Prompts as bfloats need a processor with AMX; these kernels are '{}'.", kernels.name);
