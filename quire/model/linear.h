@@ -70,8 +70,8 @@ void MultiplyPanels(const KernelTable& kernels, const Product& product, const Ac
 void MultiplyAll(const KernelTable& kernels, ThreadPool& pool, std::span<const Product> products,
                  const Activations& x);
 
-// Into how many tasks work of `units` equal units should be cut: two a thread balance, and each task reads the
-// activations anew.
+// Into how many tasks work of `units` equal units should be cut: two a thread balance, and each task reads
+// the activations anew.
 int64_t TasksFor(int64_t units, int threads);
 
 }  // namespace quire
