@@ -26,8 +26,8 @@ struct Shape {
 // Column counts that fill no slab, one, and several with a rest; outputs that fill no panel, and several with
 // a rest; rows and panels of more than one piece of what keeps sums.
 std::vector<Shape> ShapesFor(DType type) {
-  std::vector<Shape> shapes = {{1, 16, 256},  {2, 40, 512},   {9, 1, 1536},
-                               {37, 19, 768}, {530, 17, 256}, {18, 540, 256}};
+  std::vector<Shape> shapes = {{1, 16, 256},   {2, 40, 512},   {9, 1, 1536},  {37, 19, 768},
+                               {130, 17, 256}, {530, 17, 256}, {18, 540, 256}};
   if (Info(type).block_elements <= 32) {
     for (const Shape& shape : {Shape{1, 33, 32}, Shape{3, 16, 64}, Shape{8, 20, 576}})
       shapes.push_back(shape);

@@ -430,7 +430,7 @@ Result<std::unique_ptr<LanguageModel>> LoadTransformer(std::shared_ptr<const Mod
                                                        const ModelOptions& options,
                                                        const KernelTable& kernels, ThreadPool& pool) {
   if (options.exact && options.bf16_prefill) {
-    return Fail(ErrorCode::kInvalidArgument, "--exact computes with floats: it goes without --bf16-prefill");
+    return Fail(ErrorCode::kInvalidArgument, "'exact' computes with floats: it goes without 'bf16-prefill'");
   }
   if (options.bf16_prefill && kernels.bfloat_weights != BFloatWeights::kAll) {
     return Fail(ErrorCode::kUnsupported,

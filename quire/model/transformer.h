@@ -22,8 +22,8 @@ namespace quire {
 struct ModelOptions {
   // f32 activations, no int8: for comparison with references.
   bool exact = false;
-  // Steps of more than kBFloatRows tokens multiply quantized weights as bfloats, which tiles do about twice
-  // as fast as int8. A token's result then depends on whether its step had so many.
+  // Steps of more than kBFloatRows tokens multiply quantized weights as bfloats, which tiles do about 1.6
+  // times as fast as int8. A token's result then depends on whether its step had so many.
   bool bf16_prefill = false;
   // Of KV pages: that of the first layout, and of further ones that sequences may have.
   LayerTypes kv_types = DType::kF16;
