@@ -210,8 +210,9 @@ void DotQuads(const Bytes* const (&codes)[kPanels], const int8_t* x, int64_t x_s
   }
 }
 
-void PrefetchToL1(const void* p) { _mm_prefetch(reinterpret_cast<const char*>(p), _MM_HINT_T0); }
-void PrefetchToL2(const void* p) { _mm_prefetch(reinterpret_cast<const char*>(p), _MM_HINT_T1); }
+// In assembly: of a function that does nothing else, g++ drops the call.
+void PrefetchToL1(const void* p) { __asm__ volatile("prefetcht0 (%0)" : : "r"(p)); }
+void PrefetchToL2(const void* p) { __asm__ volatile("prefetcht1 (%0)" : : "r"(p)); }
 
 }  // namespace
 }  // namespace quire
