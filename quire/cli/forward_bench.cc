@@ -105,7 +105,7 @@ double ForwardBench::Decode(std::vector<PageTable>& tables, int64_t tokens, bool
       cache_->TrimWindows(tables[i], position);
       Reserve(tables[i], 1);
       const size_t id = (static_cast<size_t>(step) * tables.size() + i) % tokens_.size();
-      plan.sequences.push_back({{&tokens_[id], 1}, position, &tables[i], LogitsWanted::kLast});
+      plan.sequences.push_back({{&tokens_[id], 1}, position, &tables[i], LogitsWanted::kLast, position});
     }
     model_.Forward(plan, cache_->arena(), [](std::span<LogitsRow>) {});
     seconds += Seconds(Clock::System().Now() - start);

@@ -6,6 +6,7 @@
 #include "quire/policies/admission.h"
 #include "quire/policies/retention.h"
 #include "quire/policies/scheduling.h"
+#include "quire/policies/selection.h"
 
 namespace quire {
 namespace {
@@ -34,6 +35,8 @@ class ListVerb final : public Verb {
     for (const AdmissionRow* row : AdmissionTable()) text += Entry(*row);
     text += "--retention: what is pinned while a session waits for a tool\n";
     for (const RetentionRow* row : RetentionTable()) text += Entry(*row);
+    text += "--kv-selection: which KV pages a query of an answer reads\n";
+    for (const SelectionRow* row : SelectionTable()) text += Entry(*row);
     QUIRE_TRY(WriteOut(text));
     return 0;
   }

@@ -12,6 +12,7 @@
 #include "quire/kernels/kernels.h"
 #include "quire/model/config.h"
 #include "quire/model/transformer.h"
+#include "quire/policies/selection.h"
 
 namespace quire {
 namespace {
@@ -75,6 +76,9 @@ Result<std::unique_ptr<LanguageModel>> QualityBench::Load(const KvVariant& varia
   options.kv_types = variant.types;
   options.page_tokens = page_tokens_;
   options.max_step_tokens = kStepTokens;
+  if (!variant.selection.empty()) {
+    QUIRE_ASSIGN(options.selection, MakeSelectionPolicy(variant.selection));
+  }
   return LoadTransformer(files_, options, BestKernels(), *pool_);
 }
 

@@ -109,6 +109,8 @@ void RuntimeFlags::AddEngine(Flags& flags) {
       {"--kv-compressed-codec", &options.compressed.codec, "CODEC", help, {.choices = std::move(codecs)}});
   flags.Add({"--kv-also", &options.more_kv_types, "TYPE", "of pages that requests may ask for; repeat it"});
   AddKvLayout(flags, &options.kv_layout);
+  flags.Add({"--kv-selection", &options.kv_selection, "POLICY",
+             "which KV pages answers read; default: all; see quire list"});
   flags.Add({"--admission", &admission, "POLICY", "for how many tokens there must be room; see quire list"});
   flags.Add({"--kv-disk", &options.disk.folder, "FOLDER",
              "keep KV pages there too: conversations go on after a restart"});

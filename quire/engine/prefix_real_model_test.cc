@@ -1,6 +1,6 @@
 // Real models answer the same whether prefixes are shared or not: with everybody at once, with a pool so
 // small that pages are evicted and sequences preempted, with sliding windows, with pages of floats and of
-// codes. Models come from $QUIRE_MODELS.
+// codes, and where answers select the pages that they read. Models come from $QUIRE_MODELS.
 #include <gtest/gtest.h>
 
 #include <cstdlib>
@@ -43,9 +43,10 @@ struct Outcome {
 
 // Requests take turns with the types.
 void Answer(const std::string& model, const std::vector<std::string>& kv_types, const std::string& kv_memory,
-            bool prefix_caching, Outcome& outcome) {
+            bool prefix_caching, Outcome& outcome, const std::string& selection = "") {
   RuntimeOptions options;
   options.kv_memory = kv_memory;
+  options.kv_selection = selection;
   options.kv_types = LayerTypes::Parse(kv_types[0]).value();
   for (const std::string& type : std::span(kv_types).subspan(1)) {
     options.more_kv_types.push_back(LayerTypes::Parse(type).value());
@@ -78,6 +79,7 @@ void Answer(const std::string& model, const std::vector<std::string>& kv_types, 
 struct Pages {
   std::string type;
   std::string few;  // memory for about as many pages of any type
+  std::string selection = "";
 };
 
 class RealModel : public testing::TestWithParam<std::tuple<const char*, Pages>> {};
@@ -89,9 +91,9 @@ TEST_P(RealModel, AnswersTheSameWithSharedPrefixes) {
   const auto path = std::filesystem::path(folder) / file;
   if (!std::filesystem::exists(path)) GTEST_SKIP() << "no model " << path;
   Outcome alone, shared, tight;
-  Answer(path, {pages.type}, "64MiB", false, alone);
-  Answer(path, {pages.type}, "64MiB", true, shared);
-  Answer(path, {pages.type}, pages.few, true, tight);
+  Answer(path, {pages.type}, "64MiB", false, alone, pages.selection);
+  Answer(path, {pages.type}, "64MiB", true, shared, pages.selection);
+  Answer(path, {pages.type}, pages.few, true, tight, pages.selection);
   EXPECT_EQ(shared.ids, alone.ids);
   EXPECT_EQ(tight.ids, alone.ids);
   EXPECT_GT(shared.cached, 300);
@@ -128,11 +130,13 @@ INSTANTIATE_TEST_SUITE_P(
     Files, RealModel,
     testing::Combine(testing::Values("SmolLM2-135M-Instruct.Q4_1.gguf", "gemma-3-270m.Q4_K_M.gguf"),
                      testing::Values(Pages{"f16", "6MiB"}, Pages{"int8", "3200KiB"}, Pages{"fp8", "3200KiB"},
-                                     Pages{"int4", "1800KiB"}, Pages{"int4,0-1=f16,17=int8", "2300KiB"})),
+                                     Pages{"int4", "1800KiB"}, Pages{"int4,0-1=f16,17=int8", "2300KiB"},
+                                     Pages{"f16", "7MiB", "quest:budget=0.25,dense_layers=0"})),
     [](const auto& info) {
       const std::string name = std::get<0>(info.param);
       std::string type = std::get<1>(info.param).type;
       if (type.contains(',')) type = "by_layer";
+      if (!std::get<1>(info.param).selection.empty()) type += "_selected";
       return name.substr(0, name.find('-')) + "_" + type;
     });
 

@@ -20,6 +20,7 @@
 #include "quire/kv/page_codecs.h"
 #include "quire/kv/region_cache.h"
 #include "quire/model/transformer.h"
+#include "quire/policies/selection.h"
 #include "quire/tiers/compressed_tier.h"
 #include "quire/tiers/page_store.h"
 #include "quire/tiers/tier_stack.h"
@@ -81,6 +82,10 @@ Status CheckOptions(const RuntimeOptions& options) {
     return Fail(ErrorCode::kInvalidArgument,
                 "--kv-layout contiguous has pages of one type for all requests: it goes without --kv-also");
   }
+  if (!options.kv_selection.empty() && !options.compressed.size.empty()) {
+    return Fail(ErrorCode::kInvalidArgument,
+                "--kv-compressed keeps no summaries of keys: it goes without --kv-selection");
+  }
   if (options.threads < 0 || options.threads > 1024) {
     return Fail(ErrorCode::kInvalidArgument, "--threads is {}; it must be between 1 and 1024, or 0",
                 options.threads);
@@ -90,6 +95,10 @@ Status CheckOptions(const RuntimeOptions& options) {
 
 // Weights are packed by the pool while another thread reads the vocabulary.
 Status LoadModelAndTokenizer(Runtime& runtime, const RuntimeOptions& options) {
+  std::shared_ptr<const SelectionPolicy> selection;
+  if (!options.kv_selection.empty()) {
+    QUIRE_ASSIGN(selection, MakeSelectionPolicy(options.kv_selection));
+  }
   auto tokenizer = std::async(std::launch::async, [&] { return Tokenizer::Load(*runtime.files); });
   auto model =
       LoadTransformer(runtime.files,
@@ -98,6 +107,7 @@ Status LoadModelAndTokenizer(Runtime& runtime, const RuntimeOptions& options) {
                        .kv_types = options.kv_types.value_or(options.exact ? DType::kF32 : DType::kF16),
                        .more_kv_types = options.more_kv_types,
                        .page_tokens = options.page_tokens,
+                       .selection = std::move(selection),
                        .max_step_tokens = options.engine.max_step_tokens,
                        .context_length = options.engine.max_context,
                        .progress = options.progress},
@@ -163,6 +173,8 @@ Result<std::unique_ptr<PageTier>> OpenDiskTier(Runtime& runtime, const RuntimeOp
     // What came back from there is not quite what was computed, and so is what is computed behind it.
     if (!codec->exact) computing += fmt::format(" {}", codec->name);
   }
+  // An answer's keys and values depend on what it read.
+  if (!options.kv_selection.empty()) computing += fmt::format(" {}", options.kv_selection);
   const std::string format = PageFormat(*runtime.files, layout, computing);
   runtime.records = std::make_unique<RecordFolder>(
       std::filesystem::path(options.disk.folder) / format / "sessions", format, secret);

@@ -44,6 +44,7 @@ struct RuntimeOptions {
   std::optional<LayerTypes> kv_types = {};     // absent: f16, and f32 with exact
   std::vector<LayerTypes> more_kv_types = {};  // that requests may ask for instead
   std::string kv_layout = "paged";             // or "contiguous": every sequence in one piece, nothing shared
+  std::string kv_selection = {};  // policy that chooses the pages that answers read; empty: all are read
   int page_tokens = 16;
   bool exact = false;
   bool bf16_prefill = false;            // see ModelOptions

@@ -285,7 +285,8 @@ PlannedStep Scheduler::Pack() {
           {.tokens = std::span(sequence->tokens).subspan(sequence->computed, sequence->scheduled),
            .position = sequence->computed,
            .pages = &sequence->pages,
-           .logits = logits});
+           .logits = logits,
+           .selects_from = owner.prompt_tokens()});
       step.sequences.push_back(sequence.get());
     }
   }

@@ -166,6 +166,11 @@ struct KernelTable {
   // Staats 2021, section 2, whose memory does not grow with the number of partial results.
   void (*merge_partial)(const float* part, float part_lse, int64_t head_dim, float* out, float* lse);
 
+  // The highest score, before scaling, that a key of what each summary is of (page_summary.h) can have with
+  // each query: bounds[query][summary]. `queries` are [count, head_dim].
+  void (*bound_scores)(std::span<const std::byte* const> summaries, int64_t head_dim, const float* queries,
+                       int64_t count, float* bounds);
+
   // -- Element-wise ---------------------------------------------------------------------------------------
   // y = x / sqrt(mean(x^2) + epsilon) * (weight + weight_offset)
   void (*rms_norm)(const float* x, const float* weight, int64_t n, float epsilon, float weight_offset,

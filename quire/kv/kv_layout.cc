@@ -8,6 +8,7 @@
 #include "quire/base/check.h"
 #include "quire/kernels/kernels.h"
 #include "quire/kernels/kv_codec.h"
+#include "quire/kernels/page_summary.h"
 #include "quire/kv/layer_types.h"
 
 namespace quire {
@@ -23,7 +24,10 @@ KvLayout::KvLayout(const std::vector<LayerKv>& layers, int kv_heads, int head_di
   QUIRE_CHECK(!layers.empty() && kv_heads > 0 && head_dim > 0);
   QUIRE_CHECK(page_tokens > 0 && page_tokens % kPageLane == 0);
   for (const LayerKv& layer : layers) {
-    places_.push_back({.type = layer.type, .tile_bytes = KvTileBytes(layer.type, page_tokens, head_dim)});
+    Place& place = places_.emplace_back();
+    place.type = layer.type;
+    place.tile_bytes = KvTileBytes(layer.type, page_tokens, head_dim);
+    if (layer.summaries) place.summary.bytes = PageSummaryBytes(page_tokens, head_dim);
   }
 
   name_ = LayerTypes::From(types()).Name();
@@ -41,12 +45,17 @@ KvLayout::KvLayout(const std::vector<LayerKv>& layers, int kv_heads, int head_di
     groups_ = std::move(groups);
   }
 
-  for (size_t g = 0; g < groups_.size(); ++g) {
-    size_t offset = 0;
-    for (const int layer : groups_[g].layers) {
-      places_[layer].group = static_cast<int>(g);
-      places_[layer].offset = std::exchange(offset, offset + LayerBytes(layer));
-    }
+  for (size_t g = 0; g < groups_.size(); ++g) PlaceLayers(g);
+}
+
+void KvLayout::PlaceLayers(size_t group) {
+  size_t offset = 0;
+  for (const int layer : groups_[group].layers) {
+    places_[layer].group = static_cast<int>(group);
+    places_[layer].offset = std::exchange(offset, offset + TileBytes(layer));
+  }
+  for (const int layer : groups_[group].layers) {
+    places_[layer].summary.offset = std::exchange(offset, offset + SummaryBytes(layer));
   }
 }
 
@@ -124,6 +133,11 @@ std::vector<TilePlace> KvLayout::Tiles(size_t group) const {
   for (const HeadTiles& head : Heads(group)) {
     tiles.push_back(head.k);
     tiles.push_back(head.v);
+  }
+  for (const int layer : groups_[group].layers) {
+    for (int head = 0; has_summaries(layer) && head < kv_heads_; ++head) {
+      tiles.push_back(Summary(layer, head));
+    }
   }
   return tiles;
 }

@@ -9,7 +9,8 @@
 //
 // Inside a page: layer by layer, KV head by KV head, first the K tile [head_dim][page_tokens], then the V
 // tile [page_tokens][head_dim] (the layout the attention kernels read, see kernels.h; scales of codecs lie in
-// the tile, see kv_codec.h).
+// the tile, see kv_codec.h). Behind all of them, of the layers that have any, the summaries of their keys
+// (page_summary.h), in the same order: whoever shares, copies or recycles a page has its summaries with it.
 #ifndef QUIRE_KV_KV_LAYOUT_H_
 #define QUIRE_KV_KV_LAYOUT_H_
 
@@ -43,6 +44,7 @@ inline int64_t FirstVisible(int64_t position, int64_t window) {
 struct LayerKv {
   int64_t window = 0;        // 0: full attention
   DType type = DType::kF16;  // one of KvTypes()
+  bool summaries = false;    // of the keys of full pages
 
   bool operator==(const LayerKv&) const = default;
 };
@@ -72,6 +74,7 @@ class KvLayout {
   const std::vector<LayerGroup>& groups() const { return groups_; }
   int group_of(int layer) const { return places_[layer].group; }
   DType type(int layer) const { return places_[layer].type; }
+  bool has_summaries(int layer) const { return places_[layer].summary.bytes > 0; }
   std::vector<DType> types() const;  // by layer
   int page_tokens() const { return page_tokens_; }
   int kv_heads() const { return kv_heads_; }
@@ -89,7 +92,13 @@ class KvLayout {
     const TilePlace k = KTile(layer, kv_head);
     return {.offset = k.offset + k.bytes, .bytes = k.bytes};
   }
-  // All tiles of a page of the group, in order.
+  // REQUIRES: has_summaries(layer).
+  TilePlace Summary(int layer, int kv_head) const {
+    TilePlace place = places_[layer].summary;
+    place.offset += place.bytes * static_cast<size_t>(kv_head - groups_[places_[layer].group].first_head);
+    return place;
+  }
+  // The tiles of a page of the group, in order, and with the summaries behind them.
   std::vector<HeadTiles> Heads(size_t group) const;
   std::vector<TilePlace> Tiles(size_t group) const;
 
@@ -106,9 +115,9 @@ class KvLayout {
 
   // What of a page of the group one token takes.
   size_t SlotBytes(size_t group) const { return groups_[group].bytes / page_tokens_; }
-  // Bytes of KV one token takes when every group keeps it, and those of one layer.
+  // Bytes of a page one token takes when every group keeps it, and those of one layer's keys and values.
   size_t BytesPerToken() const { return page_bytes_ * groups_.size() / page_tokens_; }
-  size_t LayerBytesPerToken(int layer) const { return LayerBytes(layer) / page_tokens_; }
+  size_t LayerBytesPerToken(int layer) const { return TileBytes(layer) / page_tokens_; }
 
  private:
   struct Place {
@@ -116,6 +125,7 @@ class KvLayout {
     DType type = DType::kF16;
     size_t tile_bytes = 0;
     size_t offset = 0;  // of the layer in a page
+    TilePlace summary;  // of its first head; no bytes where it has none
   };
   // Layers of one window.
   struct Kin {
@@ -126,7 +136,10 @@ class KvLayout {
   std::vector<Kin> KinsOf(const std::vector<LayerKv>& layers) const;
   std::set<size_t> RunBytes(const std::vector<Kin>& kins) const;
   std::vector<LayerGroup> Pack(const std::vector<Kin>& kins, size_t most_bytes) const;
-  size_t LayerBytes(int layer) const { return 2 * places_[layer].tile_bytes * kv_heads_; }
+  size_t TileBytes(int layer) const { return 2 * places_[layer].tile_bytes * kv_heads_; }
+  size_t SummaryBytes(int layer) const { return places_[layer].summary.bytes * kv_heads_; }
+  size_t LayerBytes(int layer) const { return TileBytes(layer) + SummaryBytes(layer); }
+  void PlaceLayers(size_t group);
 
   std::string name_;
   std::vector<LayerGroup> groups_;

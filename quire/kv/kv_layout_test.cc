@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "quire/kernels/kv_codec.h"
+#include "quire/kernels/page_summary.h"
 
 namespace quire {
 namespace {
@@ -119,6 +120,24 @@ TEST(KvLayout, GroupsOfSeveralTypesLeaveLittleEmpty) {
   EXPECT_LT(layout.groups().size(), 12u);
 }
 
+// Behind the tiles, so that these lie as they would without.
+TEST(KvLayout, SummariesLieBehindTheTiles) {
+  const KvLayout layout({{}, {.summaries = true}, {.summaries = true}}, 2, 64, 16);
+  const KvLayout without({{}, {}, {}}, 2, 64, 16);
+  ASSERT_EQ(layout.groups().size(), 1u);
+  EXPECT_FALSE(layout.has_summaries(0));
+  EXPECT_TRUE(layout.has_summaries(1));
+  EXPECT_EQ(layout.page_bytes(), without.page_bytes() + 4 * PageSummaryBytes(16, 64));
+  EXPECT_EQ(layout.LayerBytesPerToken(1), without.LayerBytesPerToken(1));
+  ExpectTilesFollowEachOther(layout);
+  std::set<size_t> offsets;
+  for (const int layer : {1, 2}) {
+    for (const int head : {0, 1}) offsets.insert(layout.Summary(layer, head).offset);
+  }
+  EXPECT_EQ(offsets.size(), 4u);
+  EXPECT_GE(*offsets.begin(), without.page_bytes());
+}
+
 // Whatever is asked for, every layer is somewhere and no page is larger than its largest group.
 TEST(KvLayout, AnyMixtureOfTypesAndWindowsHasAPlaceForEveryLayer) {
   std::mt19937 random(1);
@@ -127,6 +146,7 @@ TEST(KvLayout, AnyMixtureOfTypesAndWindowsHasAPlaceForEveryLayer) {
     for (LayerKv& layer : layers) {
       layer.window = random() % 2 == 0 ? 0 : 64 * (1 + random() % 2);
       layer.type = KvTypes()[random() % KvTypes().size()].type;
+      layer.summaries = random() % 2 == 0;
     }
     const KvLayout layout(layers, 1 + random() % 3, 64, 16 * (1 + random() % 3));
     std::set<int> seen;

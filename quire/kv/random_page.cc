@@ -3,6 +3,7 @@
 #include <random>
 
 #include "quire/kernels/kernels.h"
+#include "quire/kernels/page_summary.h"
 
 namespace quire {
 
@@ -17,6 +18,14 @@ std::vector<std::byte> RandomPage(const KvLayout& layout, size_t group) {
       for (float& x : v) x = values(random);
       BestKernels().store_kv(head.type, layout.page_tokens(), layout.head_dim(), slot, k.data(), v.data(),
                              &page[head.k.offset], &page[head.v.offset]);
+    }
+  }
+  std::vector<float> scratch(SummaryScratchFloats(layout.head_dim()));
+  for (const int layer : layout.groups()[group].layers) {
+    for (int head = 0; layout.has_summaries(layer) && head < layout.kv_heads(); ++head) {
+      SummarizeKeys(BestKernels(), layout.type(layer), layout.page_tokens(), layout.head_dim(),
+                    &page[layout.KTile(layer, head).offset], &page[layout.VTile(layer, head).offset],
+                    scratch.data(), &page[layout.Summary(layer, head).offset]);
     }
   }
   return page;

@@ -36,9 +36,12 @@ PagedAttention::PagedAttention(const KernelTable& kernels, ThreadPool& pool,
   const KvLayout& any = layouts.front();
   for (int layer = 0; layer < any.layers(); ++layer) {
     const int64_t window = any.groups()[any.group_of(layer)].window;
-    const auto same = std::ranges::find(plans_, window, &AttentionPlan::window);
+    const bool selects = any.has_summaries(layer);
+    const auto same = std::ranges::find_if(plans_, [&](const AttentionPlan& plan) {
+      return plan.window() == window && plan.leaves_out_selecting() == selects;
+    });
     plan_of_layer_.push_back(same - plans_.begin());
-    if (same == plans_.end()) plans_.emplace_back(layouts, window);
+    if (same == plans_.end()) plans_.emplace_back(layouts, window, selects);
   }
 }
 

@@ -1,6 +1,7 @@
 // Attention of all rows of a step over the pages of their sequences, in parallel over sequences, KV heads,
 // blocks of query rows and splits of positions. A row's result is bitwise the same whatever else is in the
-// step and however many threads there are.
+// step and however many threads there are. Queries that select their pages are SelectedAttention's, in the
+// layers whose pages have summaries.
 #ifndef QUIRE_MODEL_ATTENTION_H_
 #define QUIRE_MODEL_ATTENTION_H_
 
@@ -90,7 +91,7 @@ class PagedAttention {
   const bool exact_;
 
   const StepPlan* step_ = nullptr;
-  std::vector<AttentionPlan> plans_;  // one per distinct window
+  std::vector<AttentionPlan> plans_;  // for every window, with and without what selects
   std::vector<size_t> plan_of_layer_;
   std::vector<Scratch> scratch_;  // by worker
   std::vector<float> shared_outs_, shared_lses_;

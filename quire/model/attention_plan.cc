@@ -22,7 +22,8 @@ int64_t Cost(const AttentionBlock& block, int64_t split_begin, int64_t split_end
 
 }  // namespace
 
-AttentionPlan::AttentionPlan(std::span<const KvLayout> layouts, int64_t window) : window_(window) {
+AttentionPlan::AttentionPlan(std::span<const KvLayout> layouts, int64_t window, bool leaves_out_selecting)
+    : window_(window), leaves_out_selecting_(leaves_out_selecting) {
   for (const KvLayout& layout : layouts) {
     Pages& pages = pages_.emplace_back();
     pages.tokens = layout.page_tokens();
@@ -61,7 +62,7 @@ void AttentionPlan::Build(const StepPlan& step, int64_t block_tokens, int64_t en
 
 void AttentionPlan::AddBlocks(const SequenceStep& step, int sequence, int64_t first_row,
                               int64_t block_tokens) {
-  const int64_t tokens = std::ssize(step.tokens);
+  const int64_t tokens = leaves_out_selecting_ ? step.full_tokens() : std::ssize(step.tokens);
   for (int64_t t = 0; t < tokens; t += block_tokens) {
     AttentionBlock block;
     block.sequence = sequence;

@@ -88,8 +88,8 @@ struct AttentionTask {
 class AttentionPlan {
  public:
   // For the layers with `window` of `layouts`, in which sequences have their pages. REQUIRES: all have the
-  // same windows.
-  AttentionPlan(std::span<const KvLayout> layouts, int64_t window);
+  // same windows. With `leaves_out_selecting`, tokens that select their pages are not in the plan.
+  AttentionPlan(std::span<const KvLayout> layouts, int64_t window, bool leaves_out_selecting = false);
 
   // Plans `step`. A block has at most `block_tokens` tokens, and so have blocks that share a task together.
   // With fewer than `enough_blocks` blocks every block is cut at its splits; otherwise only single tokens
@@ -97,6 +97,7 @@ class AttentionPlan {
   void Build(const StepPlan& step, int64_t block_tokens, int64_t enough_blocks);
 
   int64_t window() const { return window_; }
+  bool leaves_out_selecting() const { return leaves_out_selecting_; }
   const std::vector<AttentionBlock>& blocks() const { return blocks_; }
   const std::vector<AttentionTask>& tasks() const { return tasks_; }  // the most expensive first
   std::span<const int> BlocksOf(const AttentionTask& task) const {
@@ -132,6 +133,7 @@ class AttentionPlan {
   }
 
   int64_t window_;
+  bool leaves_out_selecting_;
   std::vector<Pages> pages_;  // by layout
   const StepPlan* step_ = nullptr;
   std::vector<AttentionBlock> blocks_;

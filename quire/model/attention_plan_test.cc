@@ -332,6 +332,26 @@ TEST(AttentionPlan, APromptIsCutOnlyWhereTasksAreFew) {
   EXPECT_EQ(plan.shared_slots(), 32);
 }
 
+TEST(AttentionPlan, TokensThatSelectAreLeftOut) {
+  const KvLayout layout = LayoutOf({0});
+  Sequences step(layout);
+  step.Add(100, 10);
+  step.Add(500, 20);
+  step.Add(900, 1);
+  StepPlan selecting = step.plan();
+  selecting.sequences[1].selects_from = 505;
+  selecting.sequences[2].selects_from = 0;
+  AttentionPlan plan({&layout, 1}, 0, true);
+  plan.Build(selecting, 16, 0);
+  ASSERT_EQ(plan.blocks().size(), 2u);
+  EXPECT_EQ(plan.blocks()[0].tokens, 10);
+  EXPECT_EQ(plan.blocks()[1].tokens, 5);
+  EXPECT_EQ(plan.blocks()[1].first_row, 10);
+  AttentionPlan all({&layout, 1}, 0);
+  all.Build(selecting, 16, 0);
+  EXPECT_EQ(Covered(all), Visible(selecting, 0));
+}
+
 TEST(AttentionPlan, SplitsBelowTheWindowAreSkipped) {
   const KvLayout layout = LayoutOf({100});
   Sequences step(layout);

@@ -32,6 +32,7 @@ size_t TakenByDecoding(const std::string& path, int64_t prompt_tokens, int seque
     StepPlan plan;
     for (PageTable& table : tables) {
       plan.sequences.push_back(model.Append(table, {&token, 1}, LogitsWanted::kLast));
+      plan.sequences.back().selects_from = prompt_tokens;
     }
     const size_t before = AllocatedBytes();
     model.model().Forward(plan, model.cache().arena(), sink);
@@ -51,6 +52,12 @@ TEST(SteadyState, DecodingTakesNoMemoryWhateverTheFamily) {
 TEST(SteadyState, DecodingWithSeveralTypesOfPagesTakesNoMemory) {
   const std::string path = std::string(QUIRE_SOURCE_DIR) + "/tests/data/families/gemma3/model.gguf";
   EXPECT_EQ(TakenByDecoding(path, 20, 4, 10, {.more_kv_types = {DType::kInt8, DType::kInt4}}), 0u);
+}
+
+TEST(SteadyState, SelectingPagesTakesNoMemory) {
+  const std::string path = std::string(QUIRE_SOURCE_DIR) + "/tests/data/families/gemma3/model.gguf";
+  const ModelOptions options{.selection = MakeSelectionPolicy("quest:dense_layers=0").value()};
+  EXPECT_EQ(TakenByDecoding(path, 100, 3, 10, options), 0u);
 }
 
 TEST(SteadyState, DecodingOfARealModelTakesNoMemory) {

@@ -3,6 +3,7 @@
 #ifndef QUIRE_MODEL_STEP_PLAN_H_
 #define QUIRE_MODEL_STEP_PLAN_H_
 
+#include <algorithm>
 #include <cstdint>
 #include <functional>
 #include <span>
@@ -21,6 +22,13 @@ struct SequenceStep {
   int64_t position = 0;              // of tokens[0]
   const PageTable* pages = nullptr;  // covers position + tokens.size()
   LogitsWanted logits = LogitsWanted::kLast;
+  // From this position on queries read only what the model's selection policy, if it has one, chooses.
+  int64_t selects_from = INT64_MAX;
+
+  // How many of the tokens come before that.
+  int64_t full_tokens() const {
+    return selects_from <= position ? 0 : std::min(selects_from - position, std::ssize(tokens));
+  }
 };
 
 struct StepPlan {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <optional>
 #include <utility>
 
 #include "quire/base/check.h"
@@ -10,6 +11,7 @@
 #include "quire/model/config.h"
 #include "quire/model/linear.h"
 #include "quire/model/rope.h"
+#include "quire/model/selected_attention.h"
 #include "quire/model/step_memory.h"
 #include "quire/model/weights.h"
 
@@ -19,6 +21,7 @@
 //   normed   = norm(residual)                         rows, with the addition before it
 //   qkv      = normed x Wq, Wk, Wv                    panels
 //   q, k     = rope(norm(q)), rope(norm(k)); store    rows
+//   summaries of the keys of pages that got full      pages, where queries select by them
 //   attended = attention                              sequences, heads, splits
 //   added    = attended x Wo                          panels
 //   residual += norm(added); normed = norm(residual)  rows
@@ -100,6 +103,7 @@ class Transformer final : public LanguageModel {
   const StepMemory memory_;
   const RopeFrequencies rope_, local_rope_;
   PagedAttention attention_;
+  std::optional<SelectedAttention> selected_attention_;
   std::vector<float> head_scratch_;  // kHeadScratchFloats a worker
   ModelInfo info_;
 
@@ -141,6 +145,10 @@ Transformer::Transformer(std::shared_ptr<const ModelFiles> files, ModelConfig co
            .parameters = weights_.parameters,
            .weight_bytes = weights_.bytes,
            .activation_bytes = memory_.bytes()};
+  if (options.selection != nullptr) {
+    selected_attention_.emplace(kernels, pool, layouts_, config_.heads, AttentionParamsOf(config_),
+                                options.exact, options.selection);
+  }
   rows_.reserve(max_rows_);
   wanted_.reserve(max_rows_);
   logits_rows_.reserve(kLogitsRows);
@@ -160,11 +168,13 @@ void Transformer::Forward(const StepPlan& plan, const PageArena& kv, const Logit
   ListRows(plan);
   if (rows_.empty()) return;
   attention_.Prepare(plan);
+  if (selected_attention_) selected_attention_->Prepare(plan);
   Embed();
   const int layers = static_cast<int>(weights_.layers.size());
   for (int i = 0; i < layers; ++i) {
     const LayerWeights& layer = weights_.layers[i];
     ProjectAndStore(i, plan, kv);
+    if (selected_attention_) selected_attention_->Summarize(i, kv);
     const bool last = i + 1 == layers;
     if (last && wanted_.empty()) return;
     Attend(i, kv);
@@ -269,11 +279,12 @@ void Transformer::RotateAndStore(int layer, int64_t row, const PageTable& table,
 }
 
 void Transformer::Attend(int layer, const PageArena& kv) {
-  attention_.Run(layer, kv,
-                 {.q = memory_.qkv,
-                  .q_stride = qkv_stride(),
-                  .out = memory_.attended.values,
-                  .out_stride = config_.q_dim()});
+  const AttentionIo io{.q = memory_.qkv,
+                       .q_stride = qkv_stride(),
+                       .out = memory_.attended.values,
+                       .out_stride = config_.q_dim()};
+  attention_.Run(layer, kv, io);
+  if (selected_attention_) selected_attention_->Run(layer, kv, io);
 }
 
 // Moves the wanted rows to the front; the others have nothing left to compute.
@@ -402,19 +413,22 @@ void Transformer::Logits(const LogitsSink& sink) {
 
 }  // namespace
 
-Result<KvLayout> KvLayoutOf(const ModelConfig& config, const LayerTypes& kv_types, int page_tokens) {
-  QUIRE_ASSIGN(std::vector<KvLayout> layouts, KvLayoutsOf(config, {&kv_types, 1}, page_tokens));
+Result<KvLayout> KvLayoutOf(const ModelConfig& config, const LayerTypes& kv_types, int page_tokens,
+                            const SelectionPolicy* selection) {
+  QUIRE_ASSIGN(std::vector<KvLayout> layouts, KvLayoutsOf(config, {&kv_types, 1}, page_tokens, selection));
   return std::move(layouts.front());
 }
 
 Result<std::vector<KvLayout>> KvLayoutsOf(const ModelConfig& config, std::span<const LayerTypes> kv_types,
-                                          int page_tokens) {
+                                          int page_tokens, const SelectionPolicy* selection) {
   std::vector<std::vector<LayerKv>> choices;
   for (const LayerTypes& kv_type : kv_types) {
     QUIRE_ASSIGN(const std::vector<DType> types, kv_type.Of(static_cast<int>(config.layers.size())));
     std::vector<LayerKv> layers;
     for (size_t i = 0; i < types.size(); ++i) {
-      layers.push_back({.window = config.layers[i].window, .type = types[i]});
+      const int64_t window = config.layers[i].window;
+      const bool selects = selection != nullptr && window == 0 && selection->Selects(static_cast<int>(i));
+      layers.push_back({.window = window, .type = types[i], .summaries = selects});
     }
     if (std::ranges::find(choices, layers) != choices.end()) {
       return Fail(ErrorCode::kInvalidArgument, "KV pages of type '{}' are asked for twice; give it once",
@@ -439,7 +453,8 @@ Result<std::unique_ptr<LanguageModel>> LoadTransformer(std::shared_ptr<const Mod
   QUIRE_ASSIGN(ModelConfig config, ReadModelConfig(*files));
   std::vector<LayerTypes> kv_types = options.more_kv_types;
   kv_types.insert(kv_types.begin(), options.kv_types);
-  QUIRE_ASSIGN(std::vector<KvLayout> layouts, KvLayoutsOf(config, kv_types, options.page_tokens));
+  QUIRE_ASSIGN(std::vector<KvLayout> layouts,
+               KvLayoutsOf(config, kv_types, options.page_tokens, options.selection.get()));
   QUIRE_ASSIGN(Weights weights, LoadWeights(*files, config, options.exact, kernels, pool, options.progress));
   Forms forms = weights.forms();
   forms.bfloat |= options.bf16_prefill;

@@ -16,6 +16,7 @@
 #include "quire/kv/layer_types.h"
 #include "quire/model/config.h"
 #include "quire/model/language_model.h"
+#include "quire/policies/selection.h"
 
 namespace quire {
 
@@ -30,6 +31,9 @@ struct ModelOptions {
   std::vector<LayerTypes> more_kv_types = {};
   // Tokens per page: a multiple of kPageLane.
   int page_tokens = 16;
+  // Which pages queries read where a step lets them select (SequenceStep::selects_from); null: all. Layers
+  // with sliding windows read everything.
+  std::shared_ptr<const SelectionPolicy> selection = {};
   // Most tokens in one StepPlan; sizes the activation memory.
   int64_t max_step_tokens = 512;
   // Longest sequence that will be served; 0: what the model was trained for. Models that rotate long contexts
@@ -39,12 +43,14 @@ struct ModelOptions {
   std::function<void(double)> progress = {};
 };
 
-// Where the keys and values of a model's tokens lie. Errors: those of LayerTypes::Of.
-Result<KvLayout> KvLayoutOf(const ModelConfig& config, const LayerTypes& kv_types, int page_tokens);
+// Where the keys and values of a model's tokens lie; with summaries of keys where `selection` selects.
+// Errors: those of LayerTypes::Of.
+Result<KvLayout> KvLayoutOf(const ModelConfig& config, const LayerTypes& kv_types, int page_tokens,
+                            const SelectionPolicy* selection = nullptr);
 // Layouts for each of `kv_types`, of pages of equal bytes. REQUIRES: there is one. Errors: also
 // kInvalidArgument where two are the same.
 Result<std::vector<KvLayout>> KvLayoutsOf(const ModelConfig& config, std::span<const LayerTypes> kv_types,
-                                          int page_tokens);
+                                          int page_tokens, const SelectionPolicy* selection = nullptr);
 
 // Errors: kUnsupported for an unknown architecture (listing the known ones), kCorrupt for missing or
 // misshapen tensors (naming them), kResourceExhausted for memory. `pool`, `kernels` outlive the model;

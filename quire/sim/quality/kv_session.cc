@@ -58,16 +58,21 @@ KvSession::KvSession(LanguageModel& model, KvVariant variant, std::unique_ptr<Pa
                      int64_t step_tokens)
     : model_(model), variant_(std::move(variant)), cache_(std::move(cache)), step_tokens_(step_tokens) {}
 
-SequenceStep KvSession::Append(PageTable& table, std::span<const Token> tokens, LogitsWanted wanted) {
+SequenceStep KvSession::Append(PageTable& table, std::span<const Token> tokens, Reads reads,
+                               LogitsWanted wanted) {
   const int64_t position = table.tokens;
   QUIRE_CHECK(cache_->Reserve(table, std::ssize(tokens)) == Verdict::kGranted);
-  return {.tokens = tokens, .position = position, .pages = &table, .logits = wanted};
+  return {.tokens = tokens,
+          .position = position,
+          .pages = &table,
+          .logits = wanted,
+          .selects_from = reads == Reads::kSelected ? position : INT64_MAX};
 }
 
-void KvSession::Feed(std::span<const Token> tokens, LogitsWanted wanted, const LogitsSink& see) {
+void KvSession::Feed(std::span<const Token> tokens, Reads reads, LogitsWanted wanted, const LogitsSink& see) {
   for (size_t at = 0; at < tokens.size(); at += static_cast<size_t>(step_tokens_)) {
     const auto piece = tokens.subspan(at, std::min(tokens.size() - at, static_cast<size_t>(step_tokens_)));
-    model_.Forward({.sequences = {Append(table_, piece, wanted)}}, cache_->arena(), see);
+    model_.Forward({.sequences = {Append(table_, piece, reads, wanted)}}, cache_->arena(), see);
     if (wanted == LogitsWanted::kAll) Leave();
   }
 }
@@ -80,7 +85,8 @@ void KvSession::Leave() {
 }
 
 void KvSession::Read(std::span<const Token> tokens) {
-  Feed(tokens, LogitsWanted::kNone, [](std::span<LogitsRow>) {});
+  const Reads reads = table_.empty() ? Reads::kAll : Reads::kSelected;
+  Feed(tokens, reads, LogitsWanted::kNone, [](std::span<LogitsRow>) {});
   Leave();
 }
 
@@ -114,7 +120,7 @@ std::vector<AnswerScore> KvSession::Score(const QualityQuestion& question, size_
   std::vector<AnswerScore> scores(tables.size(), {std::vector<double>(answers, 0), true});
   StepPlan plan;
   for (PageTable& table : tables) {
-    plan.sequences.push_back(Append(table, question.ask, LogitsWanted::kLast));
+    plan.sequences.push_back(Append(table, question.ask, Reads::kSelected, LogitsWanted::kLast));
   }
   model_.Forward(plan, cache_->arena(), [&](std::span<LogitsRow> rows) {
     for (const LogitsRow& row : rows) {
@@ -129,7 +135,8 @@ std::vector<AnswerScore> KvSession::Score(const QualityQuestion& question, size_
     for (size_t a = 0; a < answers; ++a) {
       const std::span<const Token> answer = question.answers[a];
       PageTable& fork = forks.emplace_back(cache_->Fork(table));
-      plan.sequences.push_back(Append(fork, answer.first(answer.size() - 1), LogitsWanted::kAll));
+      const std::span<const Token> fed = answer.first(answer.size() - 1);
+      plan.sequences.push_back(Append(fork, fed, Reads::kSelected, LogitsWanted::kAll));
     }
   }
   if (plan.tokens() > 0) {
@@ -148,7 +155,7 @@ std::vector<AnswerScore> KvSession::Score(const QualityQuestion& question, size_
 std::vector<double> KvSession::NegativeLogLikelihoods(std::span<const Token> text) {
   QUIRE_CHECK(table_.empty());
   std::vector<double> nlls;
-  Feed(text.first(text.size() - 1), LogitsWanted::kAll, [&](std::span<LogitsRow> rows) {
+  Feed(text.first(text.size() - 1), Reads::kSelected, LogitsWanted::kAll, [&](std::span<LogitsRow> rows) {
     for (const LogitsRow& row : rows) {
       const float sum = BestKernels().log_sum_exp(row.logits.data(), std::ssize(row.logits), nullptr);
       nlls.push_back(static_cast<double>(sum) - row.logits[text[nlls.size() + 1]]);

@@ -26,7 +26,8 @@ class KvSession {
   static Result<KvSession> Create(LanguageModel& model, const KvVariant& variant, int64_t longest_tokens,
                                   int64_t step_tokens);
 
-  // Goes on reading; then what the variant does not keep leaves.
+  // Goes on reading; then what the variant does not keep leaves. Where something was read before, what comes
+  // now is said about it, and selects.
   void Read(std::span<const Token> tokens);
   // REQUIRES: question and answers together have less than kQuestionTokens tokens.
   AnswerScore Ask(const QualityQuestion& question);
@@ -38,7 +39,8 @@ class KvSession {
   int64_t page_tokens() const { return cache_->layout().page_tokens(); }
 
   // The negative log-likelihood of every token but the first, after those before it: computed in steps, after
-  // each of which what the variant does not keep leaves. Nothing is remembered of it.
+  // each of which what the variant does not keep leaves, and in which all tokens select. Nothing is
+  // remembered of it.
   std::vector<double> NegativeLogLikelihoods(std::span<const Token> text);
 
   static constexpr int64_t kQuestionTokens = 256;
@@ -46,13 +48,15 @@ class KvSession {
  private:
   KvSession(LanguageModel& model, KvVariant variant, std::unique_ptr<PageCache> cache, int64_t step_tokens);
 
+  enum class Reads { kAll, kSelected };
+
   // Appends `tokens` in steps, and gives every row of wanted logits to `see`.
-  void Feed(std::span<const Token> tokens, LogitsWanted wanted, const LogitsSink& see);
+  void Feed(std::span<const Token> tokens, Reads reads, LogitsWanted wanted, const LogitsSink& see);
   void Leave();
   // Scores the first `answers` answers on each of `tables`, which it releases.
   std::vector<AnswerScore> Score(const QualityQuestion& question, size_t answers,
                                  std::vector<PageTable> tables);
-  SequenceStep Append(PageTable& table, std::span<const Token> tokens, LogitsWanted wanted);
+  SequenceStep Append(PageTable& table, std::span<const Token> tokens, Reads reads, LogitsWanted wanted);
 
   LanguageModel& model_;
   KvVariant variant_;

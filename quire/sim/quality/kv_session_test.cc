@@ -7,6 +7,7 @@
 
 #include "quire/engine/hash_model.h"
 #include "quire/model/model_testing.h"
+#include "quire/policies/selection.h"
 #include "quire/sim/quality/quality_run.h"
 #include "quire/sim/quality/saliency.h"
 
@@ -163,9 +164,22 @@ TEST(KvSessionRealModel, LeavesPagesOut) {
   EXPECT_TRUE(Overlaps(map.largest().pages, session.page_tokens(), question.evidence));
   EXPECT_NEAR(session.Ask(question).nlls[0], score.nlls[0], 1e-9) << "what was read is as it was";
 
+  // A session that selects all pages reads them as if it did not select, and with a few finds the same.
+  for (const auto& [spec, tolerance] :
+       {std::pair("quest:budget=1", 1e-9), std::pair("quest:budget=0.5", 1.0)}) {
+    const std::vector<std::string> names = {spec};
+    const auto selecting = std::move(
+        *testing::LoadModel(path, {.selection = std::move(MakeSelectionPolicy(spec).value())}, pool));
+    KvSession some = std::move(*KvSession::Create(*selecting, ChooseKvVariants(names)->back(), 1024, 512));
+    some.Read(context);
+    EXPECT_NEAR(some.Ask(question).nlls[0], score.nlls[0], tolerance);
+    EXPECT_EQ(some.full_pages(), session.full_pages()) << "nothing leaves";
+  }
+
   // The window has lost what stands before it.
-  const auto variants = KvVariants();
-  KvSession window = std::move(*KvSession::Create(*model, variants.back(), 1024, 512));
+  const std::vector<std::string> names = {"window"};
+  const KvVariant leaving = ChooseKvVariants(names)->back();
+  KvSession window = std::move(*KvSession::Create(*model, leaving, 1024, 512));
   window.Read(context);
   EXPECT_LE(window.full_pages(), std::ssize(context) / 16 / 4 + 1);
   EXPECT_LT(window.Ask(question).margin(), score.margin() - 1);

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "quire/kernels/kv_codec.h"
+#include "quire/policies/selection.h"
 
 namespace quire {
 namespace {
@@ -14,6 +15,15 @@ std::string NamesOf(const std::vector<KvVariant>& variants) {
   std::string names;
   for (const KvVariant& variant : variants) names += (names.empty() ? "" : ", ") + variant.name;
   return names;
+}
+
+bool IsSelection(std::string_view name) {
+  return std::ranges::any_of(
+      SelectionTable(), [&](const SelectionRow* row) { return row->name == name.substr(0, name.find(':')); });
+}
+
+KvVariant SelectionVariant(std::string_view spec) {
+  return {.name = std::string(spec), .kv_class = KvClass::kSelection, .selection = std::string(spec)};
 }
 
 }  // namespace
@@ -42,6 +52,7 @@ std::vector<KvVariant> KvVariants() {
                       .kv_class = KvClass::kEviction,
                       .leaves = OutsideSinksAndWindow,
                       .kept_share = 1.0 / kWindowBudget});
+  for (const SelectionRow* row : SelectionTable()) variants.push_back(SelectionVariant(row->name));
   return variants;
 }
 
@@ -54,10 +65,14 @@ Result<std::vector<KvVariant>> ChooseKvVariants(std::span<const std::string> nam
     const auto found = std::ranges::find(all, name, &KvVariant::name);
     if (found != all.end()) {
       chosen.push_back(*found);
+    } else if (IsSelection(name)) {
+      QUIRE_TRY(MakeSelectionPolicy(name));
+      chosen.push_back(SelectionVariant(name));
     } else if (!name.contains(',')) {
       return Fail(ErrorCode::kInvalidArgument,
-                  "there is no way '{}' to keep KV; there are {}, and types by layer, as int4,0-1=f16", name,
-                  NamesOf(all));
+                  "there is no way '{}' to keep KV; there are {}, types by layer, as int4,0-1=f16, and "
+                  "parameters, as quest:budget=0.125",
+                  name, NamesOf(all));
     } else {
       QUIRE_ASSIGN(const LayerTypes types, LayerTypes::Parse(name));
       chosen.push_back({.name = name, .kv_class = KvClass::kCodec, .types = types});

@@ -2,7 +2,7 @@
 // and what stays of a text that was read; everything that measures quality takes any of them, always beside
 // the full f16 cache.
 //
-// To add one: a row in KvVariants().
+// To add one: a row in KvVariants(); policies that select pages are all there already.
 #ifndef QUIRE_SIM_QUALITY_KV_VARIANT_H_
 #define QUIRE_SIM_QUALITY_KV_VARIANT_H_
 
@@ -45,13 +45,16 @@ struct KvVariant {
   // What leaves when a piece of text has been read; null: nothing.
   PageRange (*leaves)(const HeldPages& pages) = nullptr;
   double kept_share = 1;  // of the tokens of a long text
+  // By which policy what is said about a text reads it (policies/selection.h); empty: all of it. The text
+  // itself is read in full.
+  std::string selection = {};
 };
 
 // The full f16 cache first.
 std::vector<KvVariant> KvVariants();
 
 // Those of `names`, behind the full one; all of them for none. A name may also be types by layer, as
-// LayerTypes has them. Errors: kInvalidArgument, with the known ones.
+// LayerTypes has them, or a selection policy with parameters. Errors: kInvalidArgument, with the known ones.
 Result<std::vector<KvVariant>> ChooseKvVariants(std::span<const std::string> names);
 
 // A quarter of what was read: its first page, on which attention leans whatever it says, and the latest ones

@@ -22,6 +22,14 @@ TEST(KvVariants, BeginWithTheFullCache) {
   ASSERT_EQ(chosen->size(), 3u);
   EXPECT_EQ((*chosen)[1].name, "int4");
   EXPECT_EQ((*chosen)[2].name, "window");
+  const std::vector<std::string> selections = {"quest", "quest:budget=0.125,dense_layers=1"};
+  const auto selecting = ChooseKvVariants(selections);
+  ASSERT_TRUE(selecting);
+  ASSERT_EQ(selecting->size(), 3u);
+  EXPECT_EQ((*selecting)[1].kv_class, KvClass::kSelection);
+  EXPECT_EQ((*selecting)[2].selection, selections[1]);
+  const std::vector<std::string> misspelt = {"quest:share=1"};
+  EXPECT_NE(ChooseKvVariants(misspelt).error().message.find("budget"), std::string::npos);
   const std::vector<std::string> unknown = {"int3"};
   EXPECT_NE(ChooseKvVariants(unknown).error().message.find("int8"), std::string::npos);
 }
