@@ -17,7 +17,8 @@ constexpr int kPageTokens = 16;
 constexpr int64_t kKeys = kAttentionSplit;
 constexpr int kHeadDims[] = {64, 128, 256};
 constexpr int64_t kRowCounts[] = {1, 4, 16, 64, 128};
-constexpr int64_t kHeadsPerKv = 4;  // query heads that share a KV head, in most models
+constexpr int64_t kStreamRows[] = {4, 128};  // of a decoded token, and of a prompt's block
+constexpr int64_t kHeadsPerKv = 4;           // query heads that share a KV head, in most models
 // What attention costs per call and per key is told apart by two numbers of keys.
 constexpr int64_t kFewKeys = 64, kMaskedKeys = kKeys / 2;
 constexpr double kLeastSeconds = 1e-15;  // what noise would make less
@@ -110,27 +111,39 @@ class AttentionBench {
 
   // How much longer calls take over pages in `memory` than over those in the thread's cache.
   AttentionSpeed::Reading ReadingSeconds(std::span<const std::byte> memory, const AttentionSpeed& near) {
-    const auto longer = [&](int64_t keys) {
-      const double call = near.call_seconds.At(kHeadsPerKv) + near.seconds.At(kHeadsPerKv) * keys;
-      return std::max(0.0, StreamSecondsPerCall(memory, keys) - call);
-    };
-    const double few = longer(kFewKeys), many = longer(kKeys);
-    const double key = std::max(0.0, (many - few) / (kKeys - kFewKeys));
-    return {.call = std::max(0.0, few - key * kFewKeys), .key = key};
+    std::vector<std::pair<double, double>> per_call, per_key;
+    for (const int64_t rows : kStreamRows) {
+      const auto longer = [&](int64_t keys) {
+        const double call = near.call_seconds.At(rows) + near.seconds.At(rows) * static_cast<double>(keys);
+        return StreamSecondsPerCall(memory, rows, keys) - call;
+      };
+      const double few = longer(kFewKeys), many = longer(kKeys);
+      const double key = std::max(kLeastSeconds, (many - few) / (kKeys - kFewKeys));
+      per_call.emplace_back(rows, std::max(kLeastSeconds, few - key * kFewKeys));
+      per_key.emplace_back(rows, key);
+    }
+    return {Curve(std::move(per_call)), Curve(std::move(per_key))};
   }
 
   // On one thread of all, over all of `memory`, as if it were pages of many heads: what one head reads lies
   // far apart.
-  double StreamSecondsPerCall(std::span<const std::byte> memory, int64_t keys) {
-    std::vector<Readers> readers = MakeReaders(kHeadsPerKv);
+  double StreamSecondsPerCall(std::span<const std::byte> memory, int64_t rows, int64_t keys) {
+    std::vector<Readers> readers = MakeReaders(rows);
     for (Readers& r : readers) r.See(keys, false);
     const size_t pages = static_cast<size_t>(keys) / kPageTokens;
     // An odd number: pages that lie apart by powers of two would evict each other.
     const size_t heads = (memory.size() / pages / (2 * tile_bytes_) - 1) | 1;
-    const auto attend = [&](int64_t head, int worker) {
-      Attend(static_cast<size_t>(head) * 2 * tile_bytes_, heads * 2 * tile_bytes_, readers[worker]);
+    // Of a page, the heads of one layer lie together, and a step reads other things before the next layer.
+    constexpr size_t kTogether = 4, kScatter = 1009;
+    const size_t layers = heads / kTogether;
+    const auto attend = [&](int64_t call, int worker) {
+      const size_t layer = static_cast<size_t>(call) / kTogether * kScatter % layers;
+      const size_t head = layer * kTogether + static_cast<size_t>(call) % kTogether;
+      Attend(head * 2 * tile_bytes_, heads * 2 * tile_bytes_, readers[worker]);
     };
-    return SecondsPerPiece(bench_.pool, static_cast<int64_t>(heads), 0, attend);
+    constexpr size_t kMostCalls = 4096;
+    const size_t calls = std::min(layers * kTogether, kMostCalls);
+    return SecondsPerPiece(bench_.pool, static_cast<int64_t>(calls), 0, attend);
   }
 
   // Over the pages that begin at `offset`, `stride` apart.

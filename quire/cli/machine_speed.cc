@@ -23,7 +23,6 @@ constexpr int kArenaByte = 0x3C;
 constexpr double kReadBudgetS = 0.1;
 constexpr double kPointBudgetS = 0.02;
 constexpr int64_t kPanels = 8;  // of a call: about what a task of a small model has
-constexpr size_t kStreamBytes = 32 << 20;
 constexpr size_t kCachedBytesPerThread = 8 << 20;
 // What a product costs per weight and per output is told apart by two lengths of rows.
 constexpr int64_t kFewCols = 512, kCols = 2048;
@@ -198,11 +197,10 @@ void SpeedBench::MeasureHandOver() {
   profile.exchange_s = std::max(0.0, written - again) / (kWords * sizeof(uint64_t));
 }
 
-std::span<const std::byte> SpeedBench::TakeFromMemory(size_t bytes) {
-  if (taken + bytes > arena.size()) taken = 0;
-  const auto place = arena.subspan(taken, bytes);
-  taken += bytes;
-  return place;
+std::span<const std::byte> SpeedBench::TakeFromMemory() {
+  constexpr size_t kParts = 8;
+  const size_t bytes = arena.size() / kParts;
+  return arena.subspan(taken++ % kParts * bytes, bytes);
 }
 
 ProductSpeed SpeedBench::MeasureProduct(DType type, ActivationForms& x) {
@@ -217,7 +215,7 @@ ProductSpeed SpeedBench::MeasureProduct(DType type, ActivationForms& x) {
       const double seconds = StreamSeconds(*this, type, weights, rows, budget_s, x);
       return std::max(kLeastSeconds, (seconds - many) / kCols);
     };
-    from_memory.emplace_back(rows, longer(TakeFromMemory(kStreamBytes), 0));
+    from_memory.emplace_back(rows, longer(TakeFromMemory(), 0));
     const auto cached = std::span<const std::byte>(arena).first(CachedBytes(pool));
     longer(cached, 0);  // so that the cache holds it
     from_cache.emplace_back(rows, longer(cached, kPointBudgetS));

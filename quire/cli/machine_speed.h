@@ -39,7 +39,7 @@ struct SpeedBench {
   ThreadPool& pool;
   std::span<std::byte> arena;
   MachineProfile& profile;
-  size_t taken = 0;  // of the arena, by TakeFromMemory
+  size_t taken = 0;  // parts of the arena, by TakeFromMemory
 
   void MeasureReading();
   void MeasureHandOver();
@@ -50,7 +50,7 @@ struct SpeedBench {
 
   void RunOnEveryThread(const std::function<void(int worker)>& fn);
   // Another part of the arena each time, so that all of it is read before one part is read again.
-  std::span<const std::byte> TakeFromMemory(size_t bytes);
+  std::span<const std::byte> TakeFromMemory();
 };
 
 }  // namespace quire

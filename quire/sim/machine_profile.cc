@@ -101,12 +101,13 @@ void ReadAttention(Reader& reader, MachineProfile& profile) {
     dims.ForMembers("head_dims", [&](const std::string& dim, Reader& speed) {
       const auto number = ParseNumber<int>(dim);
       if (!number || *number < 1) return speed.Wrong<void>("head_dims", "named by dimensions");
-      profile.attention[*kv_type][*number] = {
-          speed.Points("seconds_per_call_by_rows"),
-          speed.Points("seconds_per_key_by_rows"),
-          speed.Points("masked_seconds_by_rows"),
-          {speed.Number("from_cache_seconds_per_call", 0), speed.Number("from_cache_seconds_per_key", 0)},
-          {speed.Number("from_memory_seconds_per_call", 0), speed.Number("from_memory_seconds_per_key", 0)}};
+      profile.attention[*kv_type][*number] = {speed.Points("seconds_per_call_by_rows"),
+                                              speed.Points("seconds_per_key_by_rows"),
+                                              speed.Points("masked_seconds_by_rows"),
+                                              {speed.Points("from_cache_seconds_per_call_by_rows"),
+                                               speed.Points("from_cache_seconds_per_key_by_rows")},
+                                              {speed.Points("from_memory_seconds_per_call_by_rows"),
+                                               speed.Points("from_memory_seconds_per_key_by_rows")}};
     });
   });
 }
@@ -149,16 +150,16 @@ AttentionCost MachineProfile::Attention(DType kv_type, int head_dim, double rows
   const auto at_rows = [&](Curve AttentionSpeed::* curve) {
     return at_dim([&](const AttentionSpeed& speed) { return (speed.*curve).Work(rows); });
   };
-  const auto reading = [&](double AttentionSpeed::Reading::* part) {
+  const auto reading = [&](Curve AttentionSpeed::Reading::* curve) {
     return at_dim([&](const AttentionSpeed& speed) {
-      return std::lerp(speed.from_cache.*part, speed.from_memory.*part, miss_share);
+      return std::lerp((speed.from_cache.*curve).At(rows), (speed.from_memory.*curve).At(rows), miss_share);
     });
   };
   return {.call = at_rows(&AttentionSpeed::call_seconds),
           .key = at_rows(&AttentionSpeed::seconds),
           .masked = at_rows(&AttentionSpeed::masked_seconds),
-          .call_reading = reading(&AttentionSpeed::Reading::call),
-          .key_reading = reading(&AttentionSpeed::Reading::key)};
+          .call_reading = reading(&AttentionSpeed::Reading::call_seconds),
+          .key_reading = reading(&AttentionSpeed::Reading::seconds)};
 }
 
 ordered_json ProfileJson(const MachineProfile& p) {
@@ -193,10 +194,10 @@ ordered_json ProfileJson(const MachineProfile& p) {
           {"seconds_per_call_by_rows", CurveJson(speed.call_seconds)},
           {"seconds_per_key_by_rows", CurveJson(speed.seconds)},
           {"masked_seconds_by_rows", CurveJson(speed.masked_seconds)},
-          {"from_cache_seconds_per_call", speed.from_cache.call},
-          {"from_cache_seconds_per_key", speed.from_cache.key},
-          {"from_memory_seconds_per_call", speed.from_memory.call},
-          {"from_memory_seconds_per_key", speed.from_memory.key}};
+          {"from_cache_seconds_per_call_by_rows", CurveJson(speed.from_cache.call_seconds)},
+          {"from_cache_seconds_per_key_by_rows", CurveJson(speed.from_cache.seconds)},
+          {"from_memory_seconds_per_call_by_rows", CurveJson(speed.from_memory.call_seconds)},
+          {"from_memory_seconds_per_key_by_rows", CurveJson(speed.from_memory.seconds)}};
     }
   }
   return json;

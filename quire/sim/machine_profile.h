@@ -51,7 +51,7 @@ struct AttentionSpeed {
   Curve masked_seconds;
   // How much longer they take where pages come from the last cache, or from memory.
   struct Reading {
-    double call = 0, key = 0;
+    Curve call_seconds, seconds;
   };
   Reading from_cache, from_memory;
 };

@@ -111,7 +111,7 @@ Roofline Roofline::WithoutMovingData() const {
   free.machine_.store_s = 0;
   for (auto& [type, speed] : free.machine_.products) speed.from_cache = speed.from_memory = nothing;
   for (auto& [type, by_dim] : free.machine_.attention) {
-    for (auto& [dim, speed] : by_dim) speed.from_cache = speed.from_memory = {};
+    for (auto& [dim, speed] : by_dim) speed.from_cache = speed.from_memory = {nothing, nothing};
   }
   return free;
 }
@@ -140,8 +140,8 @@ void Roofline::AddProducts(const std::vector<MatrixShape>& matrices, int64_t row
 
 int64_t Roofline::RowsOfBusiestThread(int64_t rows, int64_t touched) const {
   const int64_t at_once = RowsPerTask(rows, touched, machine_.threads);
-  const int64_t tasks = (rows + at_once - 1) / at_once;
-  return std::min(rows, (tasks + machine_.threads - 1) / machine_.threads * at_once);
+  const int64_t turn = at_once * machine_.threads, turns = (rows + turn - 1) / turn;
+  return (turns - 1) * at_once + std::min(at_once, rows - (turns - 1) * turn);
 }
 
 void Roofline::AddRows(const Curve& seconds_per_float, int64_t floats, int64_t touched, int64_t rows,
@@ -178,14 +178,14 @@ void Roofline::AddAttention(int layer, const Work& work, StepCost& cost) const {
       const PositionRange seen{FirstVisible(s.position + t, window), s.position + t + tokens};
       const int64_t splits = seen.last_split() + 1 - seen.first_split();
       const double keys = PairsSeen(s.position + t, tokens, window) / static_cast<double>(tokens);
-      const AttentionCost of =
-          machine_.Attention(type, kv.head_dim(), static_cast<double>(rows), work.miss_share);
+      // Other heads' pages were read since an earlier block read these: they are in the last cache.
+      const double miss_share = t == 0 ? work.miss_share : 0;
+      const AttentionCost of = machine_.Attention(type, kv.head_dim(), static_cast<double>(rows), miss_share);
       const auto merged = static_cast<double>(rows * kv.head_dim() * (splits - 1));
       seconds += static_cast<double>(splits) * of.call + keys * of.key + merged * machine_.merge_s;
       if (tokens > 1) seconds += of.masked;
-      if (t == 0) {  // later blocks find them in a cache
-        reading += static_cast<double>(splits) * of.call_reading + KeysRead(s, window) * of.key_reading;
-      }
+      reading +=
+          static_cast<double>(splits) * of.call_reading + static_cast<double>(seen.size()) * of.key_reading;
       (tokens == 1 ? single_splits : long_splits) += splits;
       long_blocks += tokens > 1 ? 1 : 0;
       ++blocks;
