@@ -87,16 +87,17 @@ double StreamSeconds(const SpeedBench& bench, DType type, std::span<const std::b
                      double budget_s, ActivationForms& x) {
   const int64_t tasks = TasksFor(INT64_MAX, bench.pool.threads());
   const size_t task_bytes = kPanels * PanelBytes(type, kCols);
-  const auto regions = static_cast<int64_t>(from.size() / (static_cast<size_t>(tasks) * task_bytes));
-  return ProductSeconds(bench, type, kCols, rows, std::max<int64_t>(1, regions), budget_s, x,
-                        [&](int64_t region, int64_t task, int) {
-                          return from.data() + static_cast<size_t>(region * tasks + task) * task_bytes;
-                        });
+  const auto places = static_cast<int64_t>(from.size() / task_bytes);
+  const int64_t regions = (places + tasks - 1) / tasks;
+  return ProductSeconds(
+      bench, type, kCols, rows, regions, budget_s, x, [&](int64_t region, int64_t task, int) {
+        return from.data() + static_cast<size_t>((region * tasks + task) % places) * task_bytes;
+      });
 }
 
-// Weights that every thread takes from the last cache, if there is one: more than its own caches hold.
-size_t CachedBytes(const ThreadPool& pool) {
-  return static_cast<size_t>(pool.threads()) * kCachedBytesPerThread;
+// What threads read from the last cache, if there is one: more than their own caches hold.
+size_t CachedBytes(const SpeedBench& bench) {
+  return std::min(static_cast<size_t>(bench.pool.threads()) * kCachedBytesPerThread, bench.arena.size() / 2);
 }
 
 }  // namespace
@@ -148,7 +149,7 @@ void SpeedBench::MeasureReading() {
     points.emplace_back(bytes, ReadSpeed(pool, arena.first(bytes)));
   }
   profile.read = Curve(std::move(points));
-  profile.cached_bytes = static_cast<double>(CachedBytes(pool));
+  profile.cached_bytes = static_cast<double>(CachedBytes(*this));
   constexpr int64_t kCopyBytes = 256 << 10;  // a page of KV is about as large
   std::byte* half = arena.data() + arena.size() / 2;
   const auto copies = static_cast<int64_t>(arena.size() / 2) / kCopyBytes;
@@ -216,7 +217,7 @@ ProductSpeed SpeedBench::MeasureProduct(DType type, ActivationForms& x) {
       return std::max(kLeastSeconds, (seconds - many) / kCols);
     };
     from_memory.emplace_back(rows, longer(TakeFromMemory(), 0));
-    const auto cached = std::span<const std::byte>(arena).first(CachedBytes(pool));
+    const auto cached = std::span<const std::byte>(arena).first(CachedBytes(*this));
     longer(cached, 0);  // so that the cache holds it
     from_cache.emplace_back(rows, longer(cached, kPointBudgetS));
   }
