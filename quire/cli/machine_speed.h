@@ -48,6 +48,7 @@ struct SpeedBench {
   void MeasureElements();
   void MeasureAttention(const std::function<void(double)>& progress);
 
+  // Calls fn once on every thread of the pool, after all of them have come.
   void RunOnEveryThread(const std::function<void(int worker)>& fn);
   // Another part of the arena each time, so that all of it is read before one part is read again.
   std::span<const std::byte> TakeFromMemory();
