@@ -1,7 +1,7 @@
 """What is predicted of a machine and a model, against what is measured. Each row returns whether it passes, and the figure."""
-import pathlib
 import re
 import statistics
+import tempfile
 
 from techniques.common import MODELS, output, program, RAND1B, SMOLLM2, spread
 
@@ -34,6 +34,18 @@ def cache(bench):
             f"predicted/measured: warm {ratios[0]:.2f}, flushed {ratios[1]:.2f}; without moving data {bound:.1f} times as fast")
 
 
+def written(bench, sizes):
+    """Seconds to write so many bytes to a disk tier: the medians of three rounds over all sizes."""
+    rounds = []
+    for _ in range(3):
+        rounds.append([])
+        for size in sizes:
+            with tempfile.TemporaryDirectory(dir=bench.folder.name) as folder:
+                moved = output(program("bench/disk_tier_bench"), folder, "write", -(-size // (512 << 10)))
+            rounds[-1].append(size / (1e6 * float(re.search(r": (\d+) MB/s", moved)[1])))
+    return [statistics.median(column) for column in zip(*rounds)]
+
+
 def costs(bench):
     """The four costs as planned, against a forward pass, a server's count of pages and the disk tier."""
     worst = {}
@@ -41,14 +53,11 @@ def costs(bench):
         model = bench.file(bench.models, name)
         plan = bench.json("plan", model, "--context", ",".join(map(str, contexts)), "--memory", "8GiB", "--kv-disk", bench.folder.name,
                           "--json")
-        for cost in plan["costs"]:
-            context, kv = cost["context"], cost["kv_bytes_each"]
+        swaps = written(bench, [cost["kv_bytes_each"] for cost in plan["costs"]])  # at once: a disk's rate changes
+        for cost, swap in zip(plan["costs"], swaps):
+            context = cost["context"]
             prefill = bench.json("bench", model, "-p", context, "-n", 0, "-r", 1, "--json", "-")["results"][0]
             token = bench.json("bench", model, "-p", 0, "-n", 4, "-d", context - 4, "-r", 3, "--json", "-")["results"][0]
-            pages = -(-kv // (512 << 10))
-            folder = pathlib.Path(bench.folder.name) / f"swap{context}"
-            moved = output(program("bench/disk_tier_bench"), folder, "write", pages)
-            swap = kv / (1e6 * float(re.search(r": (\d+) MB/s", moved)[1]))
             memory = plan["memory_bytes"] - plan["weight_bytes"] - plan["activation_bytes"]
             for what, off in (("prefill", off_by(cost["prefill"]["seconds"], context / prefill["tokens_per_second"])),
                               ("token", off_by(cost["token_alone"]["seconds"], 1 / token["tokens_per_second"])),

@@ -38,6 +38,12 @@ nlohmann::ordered_json CostJson(const StepCost& cost) {
   return json;
 }
 
+// Without what interrupted it, as the machine was measured: the fastest prompt, or the median of the steps.
+double MeasuredSpeed(const BenchResult& result) {
+  if (result.step_seconds.empty()) return SpreadOf(result.tokens_per_second).max;
+  return static_cast<double>(result.what.batch) / SpreadOf(result.step_seconds).median;
+}
+
 std::string SecondsText(double seconds) { return seconds > 0 ? fmt::format("{:.3f}", seconds) : ""; }
 
 }  // namespace
@@ -71,8 +77,7 @@ Status Measure(LanguageModel& model, int64_t step_tokens, std::vector<Forecast>&
     const BenchResult result = bench.Run(forecast.what, kRepetitions, [&] {
       done(++runs / static_cast<double>(kRepetitions * forecasts.size()));
     });
-    // The machine was measured as the fastest of several, too.
-    forecast.measured = SpreadOf(result.tokens_per_second).max;
+    forecast.measured = MeasuredSpeed(result);
   }
   return {};
 }

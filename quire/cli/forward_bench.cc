@@ -56,6 +56,7 @@ Result<ForwardBench> ForwardBench::Create(LanguageModel& model, const std::vecto
   ForwardBench bench(model, std::move(cache), step_tokens);
   if (std::ranges::any_of(cases, &BenchCase::flushed)) {
     QUIRE_ASSIGN(bench.other_data_, AlignedBuffer::Allocate(BeyondCachesBytes()));
+    std::memset(bench.other_data_.data(), 1, bench.other_data_.bytes());  // memory of its own
   }
   return bench;
 }
@@ -92,9 +93,16 @@ double ForwardBench::Prefill(std::vector<PageTable>& tables, int64_t tokens) {
   return Seconds(Clock::System().Now() - start);
 }
 
-void ForwardBench::FlushCaches() { std::memset(other_data_.data(), 1, other_data_.bytes()); }
+// By reading: what was written would have to go to memory while the model reads from it.
+void ForwardBench::FlushCaches() {
+  volatile uint64_t sum = 0;
+  const std::span words(reinterpret_cast<const uint64_t*>(other_data_.data()),
+                        other_data_.bytes() / sizeof(uint64_t));
+  for (size_t i = 0; i < words.size(); i += 8) sum = sum + words[i];
+}
 
-double ForwardBench::Decode(std::vector<PageTable>& tables, int64_t tokens, bool flushed) {
+double ForwardBench::Decode(std::vector<PageTable>& tables, int64_t tokens, bool flushed,
+                            BenchResult& result) {
   double seconds = 0;
   for (int64_t step = 0; step < tokens; ++step) {
     if (flushed) FlushCaches();
@@ -108,7 +116,8 @@ double ForwardBench::Decode(std::vector<PageTable>& tables, int64_t tokens, bool
       plan.sequences.push_back({{&tokens_[id], 1}, position, &tables[i], LogitsWanted::kLast, position});
     }
     model_.Forward(plan, cache_->arena(), [](std::span<LogitsRow>) {});
-    seconds += Seconds(Clock::System().Now() - start);
+    result.step_seconds.push_back(Seconds(Clock::System().Now() - start));
+    seconds += result.step_seconds.back();
   }
   return seconds;
 }
@@ -134,7 +143,7 @@ PageTable ForwardBench::Fill(PageTable table, int64_t depth) {
 }
 
 BenchResult ForwardBench::Run(const BenchCase& what, int repetitions, const std::function<void()>& done) {
-  BenchResult result{what, {}};
+  BenchResult result{what, {}, {}};
   for (int i = 0; i < repetitions; ++i) {
     std::vector<PageTable> tables;
     const int64_t page_tokens = model_.kv_layout().page_tokens();
@@ -143,7 +152,7 @@ BenchResult ForwardBench::Run(const BenchCase& what, int repetitions, const std:
     cache_->Release(shared);
     double seconds = 0;
     if (what.prompt_tokens > 0) seconds += Prefill(tables, what.prompt_tokens);
-    if (what.output_tokens > 0) seconds += Decode(tables, what.output_tokens, what.flushed);
+    if (what.output_tokens > 0) seconds += Decode(tables, what.output_tokens, what.flushed, result);
     result.tokens_per_second.push_back(static_cast<double>(what.tokens()) / seconds);
     for (PageTable& table : tables) cache_->Release(table);
     done();

@@ -37,6 +37,7 @@ struct BenchCase {
 struct BenchResult {
   BenchCase what;
   std::vector<double> tokens_per_second;  // by repetition
+  std::vector<double> step_seconds;       // of all steps that decoded
 };
 
 struct Spread {
@@ -61,7 +62,7 @@ class ForwardBench {
 
   // Computes `tokens` more tokens of every table: in pieces, or one by one. Returns the seconds it took.
   double Prefill(std::vector<PageTable>& tables, int64_t tokens);
-  double Decode(std::vector<PageTable>& tables, int64_t tokens, bool flushed);
+  double Decode(std::vector<PageTable>& tables, int64_t tokens, bool flushed, BenchResult& result);
   void FlushCaches();
   // A sequence that goes on from `table` to `depth` tokens.
   PageTable Fill(PageTable table, int64_t depth);

@@ -6,13 +6,13 @@
 #include <atomic>
 #include <bit>
 #include <cstring>
+#include <numeric>
 #include <utility>
 #include <vector>
 
 #include "quire/base/aligned_buffer.h"
 #include "quire/base/clock.h"
 #include "quire/engine/memory_budget.h"
-#include "quire/kernels/random_weights.h"
 #include "quire/model/linear.h"
 
 namespace quire {
@@ -20,12 +20,13 @@ namespace {
 
 // As scales, halves of it are 1.06 and floats 0.01: any type of weights can be read from it.
 constexpr int kArenaByte = 0x3C;
-constexpr double kReadBudgetS = 0.2;
+constexpr double kReadBudgetS = 0.1;
 constexpr double kPointBudgetS = 0.02;
-constexpr int64_t kStreamPieceBytes = 128 << 10, kStreamBytes = 16 << 20;
+constexpr int64_t kPanels = 8;  // of a call: about what a task of a small model has
+constexpr size_t kCachedBytesPerThread = 8 << 20;
 // What a product costs per weight and per output is told apart by two lengths of rows.
 constexpr int64_t kFewCols = 512, kCols = 2048;
-constexpr double kLeastSeconds = 1e-15, kLeastExposed = 0.001;  // what noise would make less
+constexpr double kLeastSeconds = 1e-15;  // what noise would make less
 constexpr int64_t kRowCounts[] = {1, 2, 4, 8, 16, 32, 64, 128};
 
 // `rows` of the rows of x.
@@ -55,34 +56,48 @@ double ReadSpeed(ThreadPool& pool, std::span<const std::byte> bytes) {
   return pool.threads() * kPieceWords * sizeof(uint64_t) / seconds;
 }
 
-// Per output, on all threads: each multiplies some panels of its own again and again.
-double ProductSeconds(const SpeedBench& bench, DType type, int64_t cols, int64_t rows, ActivationForms& x) {
-  constexpr int64_t kPanels = 8, kAgain = 8;
-  const int threads = bench.pool.threads();
-  const PackedMatrix w{type, threads * kPanels * kPanelRows, cols, bench.arena.data()};
-  std::vector<float> y(static_cast<size_t>(rows * w.rows));
-  const double seconds =
-      SecondsPerPiece(bench.pool, threads * kAgain, kPointBudgetS, [&](int64_t, int worker) {
-        const int64_t begin = worker * kPanels;
-        Multiply(bench.kernels, w, begin, begin + kPanels, x, rows, y.data(), w.rows);
-      });
-  return seconds / static_cast<double>(threads * kPanels * kPanelRows);
+// Products as the model runs them: in regions of equal tasks, some a thread. `weights` says where a task's
+// panels are. Per output, on all threads: the median of `regions` regions, over and over for `budget_s`.
+double ProductSeconds(
+    const SpeedBench& bench, DType type, int64_t cols, int64_t rows, int64_t regions, double budget_s,
+    ActivationForms& x,
+    const std::function<const std::byte*(int64_t region, int64_t task, int worker)>& weights) {
+  const int64_t tasks = TasksFor(INT64_MAX, bench.pool.threads()), outputs = tasks * kPanels * kPanelRows;
+  std::vector<float> y(static_cast<size_t>(rows * outputs));
+  ThreadPool caller(1);
+  const double seconds = SecondsPerPiece(caller, regions, budget_s, [&](int64_t region, int) {
+    bench.pool.Run(tasks, [&](int64_t task, int worker) {
+      const PackedMatrix w{type, kPanels * kPanelRows, cols, weights(region, task, worker)};
+      Multiply(bench.kernels, w, 0, kPanels, x, rows, &y[task * w.rows], outputs);
+    });
+  });
+  return std::max(kLeastSeconds, seconds - bench.profile.region_s) / static_cast<double>(outputs);
 }
 
-// Per weight, on all threads, of weights that lie in the `portion`-th eighth of the arena: beyond the caches
-// when the others were read since.
-double StreamSeconds(const SpeedBench& bench, DType type, size_t portion, int64_t rows, ActivationForms& x) {
-  constexpr size_t kPortions = std::size(kRowCounts);
-  const auto panel_bytes = static_cast<int64_t>(PanelBytes(type, kCols));
-  const int64_t panels = std::max<int64_t>(1, kStreamPieceBytes / panel_bytes);
-  const int64_t pieces = kStreamBytes / (panels * panel_bytes);
-  const std::byte* from = bench.arena.data() + portion * (bench.arena.size() / kPortions);
-  std::vector<std::vector<float>> y(bench.pool.threads(), std::vector<float>(rows * panels * kPanelRows));
-  const double seconds = SecondsPerPiece(bench.pool, pieces, 0, [&](int64_t piece, int worker) {
-    const PackedMatrix w{type, panels * kPanelRows, kCols, from + piece * panels * panel_bytes};
-    Multiply(bench.kernels, w, 0, panels, x, rows, y[worker].data(), w.rows);
+// Every thread multiplies panels of its own again and again.
+double NearSeconds(const SpeedBench& bench, DType type, int64_t cols, int64_t rows, ActivationForms& x) {
+  const size_t own_bytes = kPanels * PanelBytes(type, cols);
+  return ProductSeconds(bench, type, cols, rows, 1, kPointBudgetS, x, [&](int64_t, int64_t, int worker) {
+    return bench.arena.data() + static_cast<size_t>(worker) * own_bytes;
   });
-  return seconds / static_cast<double>(bench.pool.threads() * panels * kPanelRows * kCols);
+}
+
+// All threads go through `from`, once or over and over.
+double StreamSeconds(const SpeedBench& bench, DType type, std::span<const std::byte> from, int64_t rows,
+                     double budget_s, ActivationForms& x) {
+  const int64_t tasks = TasksFor(INT64_MAX, bench.pool.threads());
+  const size_t task_bytes = kPanels * PanelBytes(type, kCols);
+  const auto places = static_cast<int64_t>(from.size() / task_bytes);
+  const int64_t regions = (places + tasks - 1) / tasks;
+  return ProductSeconds(
+      bench, type, kCols, rows, regions, budget_s, x, [&](int64_t region, int64_t task, int) {
+        return from.data() + static_cast<size_t>((region * tasks + task) % places) * task_bytes;
+      });
+}
+
+// What threads read from the last cache, if there is one: more than their own caches hold.
+size_t CachedBytes(const SpeedBench& bench) {
+  return std::min(static_cast<size_t>(bench.pool.threads()) * kCachedBytesPerThread, bench.arena.size() / 2);
 }
 
 }  // namespace
@@ -127,11 +142,14 @@ void SpeedBench::MeasureReading() {
   ThreadPool one(1);
   profile.read_one = ReadSpeed(one, arena);
   std::vector<std::pair<double, double>> points;
-  for (size_t bytes = size_t{1} << 20; bytes <= arena.size(); bytes *= 2) {
+  for (size_t half_steps = 0;; ++half_steps) {
+    const size_t power = size_t{1} << (20 + half_steps / 2), bytes = power + half_steps % 2 * power / 2;
+    if (bytes > arena.size()) break;
     ReadSpeed(pool, arena.first(bytes));  // so that the caches hold of it what they can
     points.emplace_back(bytes, ReadSpeed(pool, arena.first(bytes)));
   }
   profile.read = Curve(std::move(points));
+  profile.cached_bytes = static_cast<double>(CachedBytes(*this));
   constexpr int64_t kCopyBytes = 256 << 10;  // a page of KV is about as large
   std::byte* half = arena.data() + arena.size() / 2;
   const auto copies = static_cast<int64_t>(arena.size() / 2) / kCopyBytes;
@@ -141,33 +159,81 @@ void SpeedBench::MeasureReading() {
   profile.copy_bytes_per_s = kCopyBytes / copy_s;
 }
 
+void SpeedBench::RunOnEveryThread(const std::function<void(int worker)>& fn) {
+  std::atomic<int> absent = pool.threads();
+  pool.Run(pool.threads(), [&](int64_t, int worker) {
+    absent.fetch_sub(1);
+    while (absent.load() > 0) __builtin_ia32_pause();
+    fn(worker);
+  });
+}
+
+void SpeedBench::MeasureHandOver() {
+  // Where processors are shared it takes a while until all threads run at once; else a thousand are soon
+  // done.
+  constexpr double kBudgetS = 0.5;
+  profile.region_s = FastestSeconds(kBudgetS, [&] { RunOnEveryThread([](int) {}); });
+  if (pool.threads() == 1) return;
+  constexpr size_t kWords = 8 << 10;  // the activations of some rows
+  std::vector<uint64_t> words(kWords);
+  std::vector<double> seconds(pool.threads());
+  std::atomic<uint64_t> total = 0;
+  // Of the slowest thread that reads all of them, at best.
+  const auto fastest = [&](const std::function<void(int worker)>& before) {
+    double least = 1e9;
+    const TimePoint begin = Clock::System().Now();
+    do {
+      RunOnEveryThread(before);
+      RunOnEveryThread([&](int worker) {
+        const TimePoint start = Clock::System().Now();
+        total.fetch_add(std::accumulate(words.begin(), words.end(), uint64_t{0}), std::memory_order_relaxed);
+        seconds[worker] = Seconds(Clock::System().Now() - start);
+      });
+      least = std::min(least, std::ranges::max(seconds));
+    } while (Seconds(Clock::System().Now() - begin) < kPointBudgetS);
+    return least;
+  };
+  const double again = fastest([](int) {});
+  const double written = fastest([&](int worker) {
+    const size_t share = kWords / seconds.size();
+    std::fill_n(words.begin() + static_cast<ptrdiff_t>(worker * share), share, uint64_t{1});
+  });
+  profile.exchange_s = std::max(0.0, written - again) / (kWords * sizeof(uint64_t));
+}
+
+std::span<const std::byte> SpeedBench::TakeFromMemory() {
+  constexpr size_t kParts = 8;
+  const size_t bytes = arena.size() / kParts;
+  return arena.subspan(taken++ % kParts * bytes, bytes);
+}
+
+ProductSpeed SpeedBench::MeasureProduct(DType type, ActivationForms& x) {
+  std::vector<std::pair<double, double>> per_weight, per_output, from_cache, from_memory;
+  for (const int64_t rows : kRowCounts) {
+    const double few = NearSeconds(*this, type, kFewCols, rows, x);
+    const double many = NearSeconds(*this, type, kCols, rows, x);
+    const double weight = std::max(kLeastSeconds, (many - few) / (kCols - kFewCols));
+    per_weight.emplace_back(rows, weight);
+    per_output.emplace_back(rows, std::max(kLeastSeconds, few - weight * kFewCols));
+    const auto longer = [&](std::span<const std::byte> weights, double budget_s) {
+      const double seconds = StreamSeconds(*this, type, weights, rows, budget_s, x);
+      return std::max(kLeastSeconds, (seconds - many) / kCols);
+    };
+    from_memory.emplace_back(rows, longer(TakeFromMemory(), 0));
+    const auto cached = std::span<const std::byte>(arena).first(CachedBytes(*this));
+    longer(cached, 0);  // so that the cache holds it
+    from_cache.emplace_back(rows, longer(cached, kPointBudgetS));
+  }
+  return {Curve(std::move(per_weight)), Curve(std::move(per_output)), Curve(std::move(from_cache)),
+          Curve(std::move(from_memory))};
+}
+
 void SpeedBench::MeasureProducts(const std::function<void(double)>& progress) {
-  constexpr int kRegions = 200;
-  profile.region_s = FastestSeconds(kPointBudgetS,
-                                    [&] {
-                                      for (int i = 0; i < kRegions; ++i)
-                                        pool.Run(2 * pool.threads(), [](int64_t, int) {});
-                                    }) /
-                     kRegions;
-  const double memory_speed = profile.ReadSpeed(static_cast<double>(arena.size()));
   constexpr int64_t kMostRows = kRowCounts[std::size(kRowCounts) - 1];
   ActivationForms x(kernels, RandomFloats(kMostRows * kCols, 1), kMostRows, kCols);
   for (int i = 0; i < kWeightTypeCount; ++i) {
     const auto type = static_cast<DType>(i);
-    std::vector<std::pair<double, double>> per_weight, per_output, exposed;
-    const double read_s = static_cast<double>(PanelBytes(type, kCols)) / (kPanelRows * kCols) / memory_speed;
-    for (size_t r = 0; r < std::size(kRowCounts); ++r) {
-      const int64_t rows = kRowCounts[r];
-      const double few = ProductSeconds(*this, type, kFewCols, rows, x);
-      const double many = ProductSeconds(*this, type, kCols, rows, x);
-      const double weight = std::max(kLeastSeconds, (many - few) / (kCols - kFewCols));
-      per_weight.emplace_back(rows, weight);
-      per_output.emplace_back(rows, std::max(kLeastSeconds, few - weight * kFewCols));
-      const double shown = (StreamSeconds(*this, type, r, rows, x) - many / kCols) / read_s;
-      exposed.emplace_back(rows, std::max(kLeastExposed, shown));
-    }
-    profile.products[type] = {Curve(std::move(per_weight)), Curve(std::move(per_output)),
-                              Curve(std::move(exposed))};
+    profile.products[type] = MeasureProduct(type, x);
     progress(static_cast<double>(i + 1) / kWeightTypeCount);
   }
 }
@@ -182,6 +248,7 @@ Result<MachineProfile> MeasureMachine(const KernelTable& kernels, ThreadPool& po
   profile.memory_bytes = AvailableMemoryBytes();
   SpeedBench bench{kernels, pool, {buffer.data(), buffer.bytes()}, profile};
   bench.MeasureReading();
+  bench.MeasureHandOver();
   progress(0.3);
   bench.MeasureProducts([&](double share) { progress(0.3 + 0.4 * share); });
   bench.MeasureElements();

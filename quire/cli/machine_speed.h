@@ -11,6 +11,7 @@
 #include "quire/base/result.h"
 #include "quire/base/thread_pool.h"
 #include "quire/kernels/kernels.h"
+#include "quire/kernels/random_weights.h"
 #include "quire/sim/machine_profile.h"
 
 namespace quire {
@@ -38,11 +39,19 @@ struct SpeedBench {
   ThreadPool& pool;
   std::span<std::byte> arena;
   MachineProfile& profile;
+  size_t taken = 0;  // parts of the arena, by TakeFromMemory
 
   void MeasureReading();
+  void MeasureHandOver();
   void MeasureProducts(const std::function<void(double)>& progress);
+  ProductSpeed MeasureProduct(DType type, ActivationForms& x);
   void MeasureElements();
   void MeasureAttention(const std::function<void(double)>& progress);
+
+  // Calls fn once on every thread of the pool, after all of them have come.
+  void RunOnEveryThread(const std::function<void(int worker)>& fn);
+  // Another part of the arena each time, so that all of it is read before one part is read again.
+  std::span<const std::byte> TakeFromMemory();
 };
 
 }  // namespace quire

@@ -2,12 +2,18 @@
 #include <gmock/gmock.h>
 #include <unistd.h>
 
+#include <array>
+#include <atomic>
+#include <chrono>
 #include <filesystem>
 #include <fstream>
+#include <thread>
 
 #include "quire/cli/advice.h"
+#include "quire/cli/disk_speed.h"
 #include "quire/cli/energy_meter.h"
 #include "quire/cli/machine_facts.h"
+#include "quire/cli/machine_speed.h"
 
 namespace quire {
 namespace {
@@ -80,6 +86,41 @@ TEST_F(MachineFactsTest, MissingFilesAreNoTrouble) {
   EXPECT_FALSE(facts.cgroup_memory_bytes);
   EXPECT_FALSE(facts.cgroup_cpus);
   EXPECT_FALSE(facts.steal_share);
+}
+
+TEST(DiskSpeedTest, MeasuresAndLeavesNothing) {
+  const fs::path folder = fs::temp_directory_path() / fmt::format("quire_disk_{}", getpid());
+  fs::create_directories(folder);
+  MachineProfile profile;
+  ASSERT_TRUE(MeasureDisk(folder, profile));
+  EXPECT_GT(profile.disk_write_bytes_per_s, 0);
+  EXPECT_GT(profile.disk_read_bytes_per_s, 0);
+  EXPECT_TRUE(fs::is_empty(folder));
+  fs::remove_all(folder);
+  std::ofstream(folder) << "a file";
+  EXPECT_FALSE(MeasureDisk(folder, profile));
+  fs::remove(folder);
+}
+
+TEST(MachineSpeedTest, InterruptedPiecesDoNotCount) {
+  ThreadPool pool(1);
+  const double seconds = SecondsPerPiece(pool, 9, 0, [](int64_t piece, int) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(piece < 3 ? 50 : 1));
+  });
+  EXPECT_GE(seconds, 1e-3);
+  EXPECT_LT(seconds, 40e-3);
+}
+
+TEST(MachineSpeedTest, EveryThreadTakesPart) {
+  ThreadPool pool(3);
+  MachineProfile profile;
+  SpeedBench bench{BestKernels(), pool, {}, profile};
+  std::array<std::atomic<int>, 3> runs{};
+  for (int i = 0; i < 10; ++i) bench.RunOnEveryThread([&](int worker) { ++runs[worker]; });
+  for (const auto& count : runs) EXPECT_EQ(count, 10);
+  bench.MeasureHandOver();
+  EXPECT_GT(profile.region_s, 0);
+  EXPECT_GE(profile.exchange_s, 0);
 }
 
 TEST(FolderFactsTest, LooksAtTheNearestFolderThatExists) {

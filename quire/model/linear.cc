@@ -94,4 +94,11 @@ int64_t TasksFor(int64_t units, int threads) {
   return std::clamp<int64_t>(kTasksPerThread * threads, 1, units);
 }
 
+int64_t RowsPerTask(int64_t rows, int64_t floats, int threads) {
+  constexpr int64_t kFloatsPerTask = 4096;  // less is done before another thread would have begun
+  const int64_t enough = (kFloatsPerTask + floats - 1) / floats;
+  const int64_t fair = (rows + 4 * threads - 1) / (4 * threads);
+  return std::max(enough, fair);
+}
+
 }  // namespace quire

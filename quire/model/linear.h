@@ -74,6 +74,9 @@ void MultiplyAll(const KernelTable& kernels, ThreadPool& pool, std::span<const P
 // the activations anew.
 int64_t TasksFor(int64_t units, int threads);
 
+// How many of `rows` rows a task should take at once, where `floats` is about what one row touches.
+int64_t RowsPerTask(int64_t rows, int64_t floats, int threads);
+
 }  // namespace quire
 
 #endif  // QUIRE_MODEL_LINEAR_H_

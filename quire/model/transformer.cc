@@ -156,10 +156,8 @@ Transformer::Transformer(std::shared_ptr<const ModelFiles> files, ModelConfig co
 
 template <typename Fn>
 void Transformer::ForEachRow(int64_t floats, Fn fn) {
-  constexpr int64_t kFloatsPerTask = 4096;  // less is done before another thread would have begun
-  const int64_t enough = (kFloatsPerTask + floats - 1) / floats;
-  const int64_t fair = (rows() + 4 * pool_.threads() - 1) / (4 * pool_.threads());
-  pool_.ParallelFor(rows(), std::max(enough, fair), [&](int64_t begin, int64_t end, int) {
+  const int64_t at_once = RowsPerTask(rows(), floats, pool_.threads());
+  pool_.ParallelFor(rows(), at_once, [&](int64_t begin, int64_t end, int) {
     for (int64_t row = begin; row < end; ++row) fn(row);
   });
 }

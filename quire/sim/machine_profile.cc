@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <functional>
 #include <iterator>
 #include <optional>
 
@@ -18,14 +17,6 @@ using nlohmann::ordered_json;
 
 double Between(const std::pair<double, double>& a, const std::pair<double, double>& b, double x) {
   return a.second + (b.second - a.second) * (x - a.first) / (b.first - a.first);
-}
-
-// What `value` makes of the speeds, by head dimension.
-template <typename Value>
-Curve ByDimension(const std::map<int, AttentionSpeed>& by_dim, Value value) {
-  std::vector<std::pair<double, double>> points;
-  for (const auto& [dim, speed] : by_dim) points.emplace_back(dim, value(speed));
-  return Curve(std::move(points));
 }
 
 ordered_json CurveJson(const Curve& curve) {
@@ -110,8 +101,13 @@ void ReadAttention(Reader& reader, MachineProfile& profile) {
     dims.ForMembers("head_dims", [&](const std::string& dim, Reader& speed) {
       const auto number = ParseNumber<int>(dim);
       if (!number || *number < 1) return speed.Wrong<void>("head_dims", "named by dimensions");
-      profile.attention[*kv_type][*number] = {speed.Points("seconds_per_key_by_rows"),
-                                              speed.Number("exposed", 0)};
+      profile.attention[*kv_type][*number] = {speed.Points("seconds_per_call_by_rows"),
+                                              speed.Points("seconds_per_key_by_rows"),
+                                              speed.Points("masked_seconds_by_rows"),
+                                              {speed.Points("from_cache_seconds_per_call_by_rows"),
+                                               speed.Points("from_cache_seconds_per_key_by_rows")},
+                                              {speed.Points("from_memory_seconds_per_call_by_rows"),
+                                               speed.Points("from_memory_seconds_per_key_by_rows")}};
     });
   });
 }
@@ -134,18 +130,36 @@ double Curve::Work(double x) const {
   return x > last ? value * x / last : At(x);
 }
 
+double MachineProfile::MissShare(double bytes) const {
+  const double cached = 1 / ReadSpeed(cached_bytes), memory = 1 / read.points().back().second;
+  if (memory <= cached) return 1;  // nothing was cached
+  return std::clamp((1 / ReadSpeed(bytes) - cached) / (memory - cached), 0.0, 1.0);
+}
+
 double MachineProfile::OperationsPerSecond(DType type) const {
   constexpr double kRows = 64;
   return 2 * kRows / products.at(type).seconds.At(kRows);
 }
 
-double MachineProfile::AttentionSeconds(DType kv_type, int head_dim, double rows) const {
-  const auto seconds = [&](const AttentionSpeed& speed) { return speed.seconds.Work(rows); };
-  return ByDimension(attention.at(kv_type), seconds).Work(head_dim);
-}
-
-double MachineProfile::AttentionExposed(DType kv_type, int head_dim) const {
-  return ByDimension(attention.at(kv_type), std::mem_fn(&AttentionSpeed::exposed)).At(head_dim);
+AttentionCost MachineProfile::Attention(DType kv_type, int head_dim, double rows, double miss_share) const {
+  const auto at_dim = [&](auto value) {
+    std::vector<std::pair<double, double>> points;
+    for (const auto& [dim, speed] : attention.at(kv_type)) points.emplace_back(dim, value(speed));
+    return Curve(std::move(points)).Work(head_dim);
+  };
+  const auto at_rows = [&](Curve AttentionSpeed::* curve) {
+    return at_dim([&](const AttentionSpeed& speed) { return (speed.*curve).Work(rows); });
+  };
+  const auto reading = [&](Curve AttentionSpeed::Reading::* curve) {
+    return at_dim([&](const AttentionSpeed& speed) {
+      return std::lerp((speed.from_cache.*curve).At(rows), (speed.from_memory.*curve).At(rows), miss_share);
+    });
+  };
+  return {.call = at_rows(&AttentionSpeed::call_seconds),
+          .key = at_rows(&AttentionSpeed::seconds),
+          .masked = at_rows(&AttentionSpeed::masked_seconds),
+          .call_reading = reading(&AttentionSpeed::Reading::call_seconds),
+          .key_reading = reading(&AttentionSpeed::Reading::seconds)};
 }
 
 ordered_json ProfileJson(const MachineProfile& p) {
@@ -155,10 +169,15 @@ ordered_json ProfileJson(const MachineProfile& p) {
                        {"memory_bytes", p.memory_bytes},
                        {"read_bytes_per_second_by_bytes", CurveJson(p.read)},
                        {"read_bytes_per_second_one_thread", p.read_one},
+                       {"cached_bytes", p.cached_bytes},
                        {"region_seconds", p.region_s},
-                       {"norm_seconds_per_float", p.norm_s},
-                       {"activate_seconds_per_float", p.activate_s},
-                       {"rotate_seconds_per_float", p.rotate_s},
+                       {"exchange_seconds_per_byte", p.exchange_s},
+                       {"norm_seconds_per_float_by_floats", CurveJson(p.norm)},
+                       {"activate_seconds_per_float_by_floats", CurveJson(p.activate)},
+                       {"rotate_seconds_per_float_by_floats", CurveJson(p.rotate)},
+                       {"quantize_seconds_per_float_by_floats", CurveJson(p.quantize)},
+                       {"store_seconds_per_float", p.store_s},
+                       {"merge_seconds_per_float", p.merge_s},
                        {"copy_bytes_per_second", p.copy_bytes_per_s},
                        {"disk_write_bytes_per_second", p.disk_write_bytes_per_s},
                        {"disk_read_bytes_per_second", p.disk_read_bytes_per_s}};
@@ -166,12 +185,19 @@ ordered_json ProfileJson(const MachineProfile& p) {
     json["products"][std::string(Info(type).name)] = {
         {"seconds_per_output_by_rows", CurveJson(speed.output_seconds)},
         {"seconds_per_weight_by_rows", CurveJson(speed.seconds)},
-        {"exposed_by_rows", CurveJson(speed.exposed)}};
+        {"from_cache_seconds_per_weight_by_rows", CurveJson(speed.from_cache)},
+        {"from_memory_seconds_per_weight_by_rows", CurveJson(speed.from_memory)}};
   }
   for (const auto& [type, by_dim] : p.attention) {
     for (const auto& [dim, speed] : by_dim) {
       json["attention"][KvTypeName(type)]["head_dims"][std::to_string(dim)] = {
-          {"seconds_per_key_by_rows", CurveJson(speed.seconds)}, {"exposed", speed.exposed}};
+          {"seconds_per_call_by_rows", CurveJson(speed.call_seconds)},
+          {"seconds_per_key_by_rows", CurveJson(speed.seconds)},
+          {"masked_seconds_by_rows", CurveJson(speed.masked_seconds)},
+          {"from_cache_seconds_per_call_by_rows", CurveJson(speed.from_cache.call_seconds)},
+          {"from_cache_seconds_per_key_by_rows", CurveJson(speed.from_cache.seconds)},
+          {"from_memory_seconds_per_call_by_rows", CurveJson(speed.from_memory.call_seconds)},
+          {"from_memory_seconds_per_key_by_rows", CurveJson(speed.from_memory.seconds)}};
     }
   }
   return json;
@@ -188,16 +214,23 @@ Result<MachineProfile> ParseProfile(const json& json, const std::string& name) {
   constexpr double kLeast = 1e-15;  // above 0
   p.read_one = reader.Number("read_bytes_per_second_one_thread", kLeast);
   p.region_s = reader.Number("region_seconds", 0);
-  p.norm_s = reader.Number("norm_seconds_per_float", kLeast);
-  p.activate_s = reader.Number("activate_seconds_per_float", kLeast);
-  p.rotate_s = reader.Number("rotate_seconds_per_float", kLeast);
+  p.cached_bytes = reader.Number("cached_bytes", 1);
+  p.exchange_s = reader.Number("exchange_seconds_per_byte", 0);
+  p.norm = reader.Points("norm_seconds_per_float_by_floats");
+  p.activate = reader.Points("activate_seconds_per_float_by_floats");
+  p.rotate = reader.Points("rotate_seconds_per_float_by_floats");
+  p.quantize = reader.Points("quantize_seconds_per_float_by_floats");
+  p.store_s = reader.Number("store_seconds_per_float", 0);
+  p.merge_s = reader.Number("merge_seconds_per_float", 0);
   p.copy_bytes_per_s = reader.Number("copy_bytes_per_second", kLeast);
   p.disk_write_bytes_per_s = reader.Number("disk_write_bytes_per_second", 0);
   p.disk_read_bytes_per_s = reader.Number("disk_read_bytes_per_second", 0);
   reader.ForMembers("products", [&](const std::string& type, Reader& speed) {
     if (const auto known = WeightType(type)) {
       p.products[*known] = {speed.Points("seconds_per_weight_by_rows"),
-                            speed.Points("seconds_per_output_by_rows"), speed.Points("exposed_by_rows")};
+                            speed.Points("seconds_per_output_by_rows"),
+                            speed.Points("from_cache_seconds_per_weight_by_rows"),
+                            speed.Points("from_memory_seconds_per_weight_by_rows")};
     }
   });
   ReadAttention(reader, p);

@@ -1,6 +1,7 @@
 // How fast a machine is at what inference consists of, as measured on it (`quire doctor`) and written down:
 // reading memory, the products and attention of the kernels in use, and moving pages. The times of products
-// and attention are those of operands in the caches: what is left when moving data costs nothing.
+// and attention are those of operands in each thread's own caches: what is left when moving data costs
+// nothing. How much longer they take over what comes from the last cache or from memory stands beside them.
 #ifndef QUIRE_SIM_MACHINE_PROFILE_H_
 #define QUIRE_SIM_MACHINE_PROFILE_H_
 
@@ -37,13 +38,28 @@ class Curve {
 struct ProductSpeed {
   // On all threads, by rows of activations: per weight, and per output of the matrix on top of that.
   Curve seconds, output_seconds;
-  // The part of the time to read the packed weights that multiplying does not hide, by rows.
-  Curve exposed;
+  // How much longer a weight takes that comes from the last cache, or from memory: reading that multiplying
+  // does not hide.
+  Curve from_cache, from_memory;
 };
 
+// On one thread of all.
 struct AttentionSpeed {
-  Curve seconds;       // per key of one KV head, by rows of queries that share it, on one thread of all
-  double exposed = 1;  // the part of the time to read pages, which lie apart, that attending does not hide
+  // Per call of the kernel, and per key of one KV head on top of that, by rows of queries that share it.
+  Curve call_seconds, seconds;
+  // What a call takes longer over the keys that only some of its rows see: the end of a prompt's block.
+  Curve masked_seconds;
+  // How much longer they take where pages come from the last cache, or from memory.
+  struct Reading {
+    Curve call_seconds, seconds;
+  };
+  Reading from_cache, from_memory;
+};
+
+// Seconds, of calls with a number of rows.
+struct AttentionCost {
+  double call = 0, key = 0, masked = 0;
+  double call_reading = 0, key_reading = 0;  // on top of them
 };
 
 struct MachineProfile {
@@ -52,12 +68,18 @@ struct MachineProfile {
   int threads = 1;
   uint64_t memory_bytes = 0;  // that can be taken
 
-  Curve read;             // bytes per second on all threads, by bytes that are read over and over
-  double read_one = 0;    // on one thread, beyond the caches
-  double region_s = 0;    // to hand work to all threads and wait for them
-  double norm_s = 0;      // per float: add, normalise and quantize; on one thread, as those below
-  double activate_s = 0;  // per float: multiply with the activated gate and quantize
-  double rotate_s = 0;    // per float: rotate queries and keys, and store keys and values
+  Curve read;               // bytes per second on all threads, by bytes that are read over and over
+  double read_one = 0;      // on one thread, beyond the caches
+  double cached_bytes = 0;  // as many as were read over and over for what comes "from the last cache"
+  double region_s = 0;      // to hand work to all threads, with all taking part, and wait for them
+  double exchange_s = 0;    // per byte that every thread reads after all threads wrote their shares of it
+  // Per float, on one thread of all, by floats that are gone through one after the other.
+  Curve norm;      // add, normalise and quantize
+  Curve activate;  // multiply with the activated gate and quantize
+  Curve rotate;    // rotate queries and keys, and store keys and values
+  Curve quantize;
+  double store_s = 0;  // per float of a key and value that are stored to a page beyond the caches
+  double merge_s = 0;  // per float of a partial result of attention that is merged with others
   std::map<DType, ProductSpeed> products;                        // by type of weights
   std::map<DType, std::map<int, AttentionSpeed>> attention;      // by type of KV pages and head dimension
   double copy_bytes_per_s = 0;                                   // of pages inside memory
@@ -65,12 +87,14 @@ struct MachineProfile {
 
   // Bytes per second for a step that reads `bytes` in all, one after the other, as the steps before it did.
   double ReadSpeed(double bytes) const { return read.At(bytes); }
+  // The part of them that comes from memory, and not from the last cache.
+  double MissShare(double bytes) const;
   // Of products of 64 rows with weights of `type` that find their operands in the caches; a multiplication
   // and an addition are two.
   double OperationsPerSecond(DType type) const;
   // For heads of a dimension that was not measured: between its neighbours.
-  double AttentionSeconds(DType kv_type, int head_dim, double rows) const;
-  double AttentionExposed(DType kv_type, int head_dim) const;
+  // `miss_share` of the pages come from memory, the others from the last cache.
+  AttentionCost Attention(DType kv_type, int head_dim, double rows, double miss_share) const;
 };
 
 nlohmann::ordered_json ProfileJson(const MachineProfile& profile);

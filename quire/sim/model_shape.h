@@ -50,6 +50,7 @@ struct ModelShape {
   int64_t activation_bytes = 0;  // of the largest step
 
   int64_t q_dim() const { return heads * kv.head_dim(); }
+  int64_t qkv_dim() const { return (heads + 2 * kv.kv_heads()) * kv.head_dim(); }
   int64_t heads_per_kv() const { return heads / kv.kv_heads(); }
   // Weights that every step reads.
   int64_t step_bytes() const;

@@ -2,11 +2,13 @@
 #include "quire/sim/roofline.h"
 
 #include <algorithm>
+#include <cmath>
 #include <numeric>
 
 #include "quire/kernels/kernels.h"
 #include "quire/kernels/kv_codec.h"
 #include "quire/model/attention_plan.h"
+#include "quire/model/linear.h"
 #include "quire/model/step_memory.h"
 
 namespace quire {
@@ -22,11 +24,22 @@ double PairsSeen(int64_t position, int64_t tokens, int64_t window) {
   return pairs;
 }
 
-// Of the keys and values that a sequence's tokens see in one layer.
-double KvBytes(const KvLayout& kv, const SequenceWork& work, int layer) {
-  const int64_t window = kv.groups()[kv.group_of(layer)].window;
+// Positions whose keys and values a sequence's tokens see.
+double KeysRead(const SequenceWork& work, int64_t window) {
   const PositionRange seen{FirstVisible(work.position, window), work.position + work.tokens};
-  return static_cast<double>(seen.size()) * static_cast<double>(kv.LayerBytesPerToken(layer));
+  return static_cast<double>(seen.size());
+}
+
+double KvBytes(const KvLayout& kv, const SequenceWork& work, int layer) {
+  return KeysRead(work, kv.groups()[kv.group_of(layer)].window) *
+         static_cast<double>(kv.LayerBytesPerToken(layer));
+}
+
+// Of an activation as weights of a type are multiplied with it: int8 with its part of scales and sums of a
+// group, a bfloat, or a float.
+double BytesPerInput(DType weights) {
+  if (IsQuantized(weights)) return 1 + sizeof(float) / 32.0 + sizeof(int32_t) / 16.0;
+  return weights == DType::kF32 ? 4 : 2;
 }
 
 }  // namespace
@@ -92,110 +105,145 @@ Roofline Roofline::WithFlushedCaches() const {
 
 Roofline Roofline::WithoutMovingData() const {
   constexpr double kAtOnce = 1e30;
+  const Curve nothing({{1, 1 / kAtOnce}});
   Roofline free = *this;
   free.machine_.read = Curve({{1, kAtOnce}});
+  free.machine_.store_s = 0;
+  for (auto& [type, speed] : free.machine_.products) speed.from_cache = speed.from_memory = nothing;
+  for (auto& [type, by_dim] : free.machine_.attention) {
+    for (auto& [dim, speed] : by_dim) speed.from_cache = speed.from_memory = {nothing, nothing};
+  }
   return free;
 }
 
-void Roofline::AddProducts(const std::vector<MatrixShape>& matrices, int64_t rows, double read_speed,
+void Roofline::AddProducts(const std::vector<MatrixShape>& matrices, int64_t rows, double miss_share,
                            StepCost& cost) const {
   const auto m = static_cast<double>(rows);
   double output_bytes = 0;
   for (const MatrixShape& matrix : matrices) {
     const ProductSpeed& speed = machine_.products.at(matrix.type);
-    cost[Resource::kWeights] += static_cast<double>(matrix.bytes()) / read_speed * speed.exposed.At(m);
-    cost[Resource::kMultiplying] += static_cast<double>(matrix.weights()) * speed.seconds.Work(m) +
-                                    static_cast<double>(matrix.rows) * speed.output_seconds.Work(m);
+    const auto weights = static_cast<double>(matrix.weights());
+    cost[Resource::kWeights] +=
+        weights * std::lerp(speed.from_cache.At(m), speed.from_memory.At(m), miss_share);
+    cost[Resource::kMultiplying] +=
+        weights * speed.seconds.Work(m) + static_cast<double>(matrix.rows) * speed.output_seconds.Work(m);
     output_bytes += static_cast<double>(matrix.rows * rows) * sizeof(float);
   }
-  // Outputs are fetched and written back, and read by what comes next.
+  // Outputs are fetched and written back.
   const double activations =
       m * static_cast<double>(2 * model_.hidden + 2 * model_.q_dim() + 2 * model_.ffn) * sizeof(float);
-  cost[Resource::kElements] += 3 * output_bytes / machine_.ReadSpeed(activations);
-  cost[Resource::kHandOver] += machine_.region_s;
+  cost[Resource::kElements] += 2 * output_bytes / machine_.ReadSpeed(activations);
+  const double input_bytes =
+      m * static_cast<double>(matrices.front().cols) * BytesPerInput(matrices.front().type);
+  cost[Resource::kHandOver] += machine_.region_s + input_bytes * machine_.exchange_s;
 }
 
-// Work over rows: one row alone stays on its thread.
-void Roofline::AddRows(double seconds_per_row, int64_t rows, StepCost& cost) const {
-  const int64_t at_once = std::min<int64_t>(rows, machine_.threads);
-  cost[Resource::kElements] += seconds_per_row * static_cast<double>(rows) / static_cast<double>(at_once);
-  if (rows > 1) cost[Resource::kHandOver] += machine_.region_s;
+int64_t Roofline::RowsOfBusiestThread(int64_t rows, int64_t touched) const {
+  const int64_t at_once = RowsPerTask(rows, touched, machine_.threads);
+  const int64_t turn = at_once * machine_.threads, turns = (rows + turn - 1) / turn;
+  return (turns - 1) * at_once + std::min(at_once, rows - (turns - 1) * turn);
 }
 
-void Roofline::AddAttention(int layer, const std::vector<SequenceWork>& sequences, double read_speed,
-                            StepCost& cost) const {
+void Roofline::AddRows(const Curve& seconds_per_float, int64_t floats, int64_t touched, int64_t rows,
+                       StepCost& cost) const {
+  const int64_t most = RowsOfBusiestThread(rows, touched);
+  const auto work = static_cast<double>(floats * most);
+  cost[Resource::kElements] += seconds_per_float.At(work) * work;
+  if (most < rows) cost[Resource::kHandOver] += machine_.region_s;
+}
+
+// A token's key lies all over its tile. Tokens of one page share the tiles, and decoded ones do not.
+void Roofline::AddStoring(const Work& work, StepCost& cost) const {
+  const int64_t kv_floats = int64_t{2} * model_.kv.kv_heads() * model_.kv.head_dim();
+  int64_t pages = 0;
+  for (const SequenceWork& s : work.sequences) {
+    pages += (s.tokens + model_.kv.page_tokens() - 1) / model_.kv.page_tokens();
+  }
+  const double busiest = static_cast<double>(RowsOfBusiestThread(work.rows, 2 * model_.qkv_dim())) /
+                         static_cast<double>(work.rows);
+  cost[Resource::kElements] += static_cast<double>(pages * kv_floats) * machine_.store_s * busiest;
+}
+
+void Roofline::AddAttention(int layer, const Work& work, StepCost& cost) const {
   const KvLayout& kv = model_.kv;
   const int64_t window = kv.groups()[kv.group_of(layer)].window;
   const DType type = kv.type(layer);
   const int64_t per_kv = model_.heads_per_kv();
   const int64_t block_tokens = AttentionBlockTokens(per_kv);
-  double seconds = 0, bytes = 0;
-  int64_t blocks = 0, tasks = 0, uncut = 0;
-  for (const SequenceWork& s : sequences) {
-    bytes += KvBytes(kv, s, layer);
+  double seconds = 0, reading = 0;  // of a KV head
+  int64_t blocks = 0, single_splits = 0, long_blocks = 0, long_splits = 0;
+  for (const SequenceWork& s : work.sequences) {
     for (int64_t t = 0; t < s.tokens; t += block_tokens) {
-      const int64_t tokens = std::min(block_tokens, s.tokens - t);
+      const int64_t tokens = std::min(block_tokens, s.tokens - t), rows = tokens * per_kv;
+      const PositionRange seen{FirstVisible(s.position + t, window), s.position + t + tokens};
+      const int64_t splits = seen.last_split() + 1 - seen.first_split();
       const double keys = PairsSeen(s.position + t, tokens, window) / static_cast<double>(tokens);
-      seconds += keys * kv.kv_heads() *
-                 machine_.AttentionSeconds(type, kv.head_dim(), static_cast<double>(tokens * per_kv));
-      const auto splits = (static_cast<int64_t>(keys) + kAttentionSplit - 1) / kAttentionSplit;
-      (tokens == 1 ? tasks : uncut) += splits;
+      // Other heads' pages were read since an earlier block read these: they are in the last cache.
+      const double miss_share = t == 0 ? work.miss_share : 0;
+      const AttentionCost of = machine_.Attention(type, kv.head_dim(), static_cast<double>(rows), miss_share);
+      const auto merged = static_cast<double>(rows * kv.head_dim() * (splits - 1));
+      seconds += static_cast<double>(splits) * of.call + keys * of.key + merged * machine_.merge_s;
+      if (tokens > 1) seconds += of.masked;
+      reading +=
+          static_cast<double>(splits) * of.call_reading + static_cast<double>(seen.size()) * of.key_reading;
+      (tokens == 1 ? single_splits : long_splits) += splits;
+      long_blocks += tokens > 1 ? 1 : 0;
       ++blocks;
     }
   }
-  tasks = (tasks +
-           (uncut > 0 && blocks < EnoughAttentionBlocks(machine_.threads, kv.kv_heads()) ? uncut : blocks)) *
-          kv.kv_heads();
+  const bool cut_all = blocks < EnoughAttentionBlocks(machine_.threads, kv.kv_heads());
+  const int64_t tasks = (single_splits + (cut_all ? long_splits : long_blocks)) * kv.kv_heads();
   // Where tasks are few, the last ones leave threads idle.
   const int64_t turns = (tasks + machine_.threads - 1) / machine_.threads;
-  seconds *= static_cast<double>(turns) / static_cast<double>(tasks);
-  cost[Resource::kKv] += bytes / read_speed * machine_.AttentionExposed(type, kv.head_dim());
-  cost[Resource::kAttention] += seconds;
+  const double heads = kv.kv_heads() * static_cast<double>(turns) / static_cast<double>(tasks);
+  cost[Resource::kKv] += reading * heads;
+  cost[Resource::kAttention] += seconds * heads;
   cost[Resource::kHandOver] += machine_.region_s;
 }
 
-void Roofline::AddLayer(const LayerShape& layer, int64_t rows, int64_t rows_after, double read_speed,
-                        StepCost& cost) const {
-  const auto floats = static_cast<double>(model_.hidden);
-  AddProducts(layer.qkv, rows, read_speed, cost);
-  const int64_t kv_dim = static_cast<int64_t>(model_.kv.kv_heads()) * model_.kv.head_dim();
-  AddRows(machine_.rotate_s * static_cast<double>(model_.q_dim() + 2 * kv_dim), rows, cost);
+void Roofline::AddLayer(const LayerShape& layer, const Work& work, int64_t rows_after, StepCost& cost) const {
+  const int64_t hidden = model_.hidden, q_dim = model_.q_dim(), rows = work.rows;
+  AddProducts(layer.qkv, rows, work.miss_share, cost);
+  AddRows(machine_.rotate, model_.qkv_dim(), 2 * model_.qkv_dim(), rows, cost);
+  AddStoring(work, cost);
   if (rows_after == 0) return;
-  AddProducts(layer.attention_output, rows_after, read_speed, cost);
-  AddRows(machine_.norm_s * floats, rows_after, cost);
-  AddProducts(layer.gate_up, rows_after, read_speed, cost);
-  cost[Resource::kElements] +=
-      machine_.activate_s * static_cast<double>(model_.ffn * rows_after) / machine_.threads;
-  AddProducts(layer.down, rows_after, read_speed, cost);
-  AddRows(machine_.norm_s * floats, rows_after, cost);
+  AddRows(machine_.quantize, q_dim, q_dim, rows_after, cost);
+  AddProducts(layer.attention_output, rows_after, work.miss_share, cost);
+  AddRows(machine_.norm, hidden, 4 * hidden, rows_after, cost);
+  AddProducts(layer.gate_up, rows_after, work.miss_share, cost);
+  const double gated = static_cast<double>(model_.ffn * rows_after) / machine_.threads;
+  cost[Resource::kElements] += machine_.activate.At(gated) * gated;
+  AddProducts(layer.down, rows_after, work.miss_share, cost);
+  AddRows(machine_.norm, hidden, 4 * hidden, rows_after, cost);
 }
 
-void Roofline::AddLogits(int64_t rows, double read_speed, StepCost& cost) const {
-  for (int64_t done = 0; done < rows; done += kLogitsRows) {
-    const int64_t count = std::min(kLogitsRows, rows - done);
+void Roofline::AddLogits(const Work& work, StepCost& cost) const {
+  for (int64_t done = 0; done < work.wanted; done += kLogitsRows) {
+    const int64_t count = std::min(kLogitsRows, work.wanted - done);
     // Rounded, and what rounding lost.
     const int64_t multiplied = IsQuantized(model_.output.type) ? 2 * count : count;
-    AddProducts({model_.output}, multiplied, read_speed, cost);
+    AddProducts({model_.output}, multiplied, work.miss_share, cost);
   }
 }
 
 StepCost Roofline::Step(const std::vector<SequenceWork>& sequences) const {
-  int64_t rows = 0, wanted = 0;
+  Work work{.sequences = sequences};
   double bytes = static_cast<double>(model_.step_bytes());
   for (const SequenceWork& s : sequences) {
-    rows += s.tokens;
-    wanted += s.logits ? 1 : 0;
+    work.rows += s.tokens;
+    work.wanted += s.logits ? 1 : 0;
     for (int layer = 0; layer < model_.kv.layers(); ++layer) bytes += KvBytes(model_.kv, s, layer);
   }
-  const double read_speed = machine_.ReadSpeed(bytes);
+  work.miss_share = machine_.MissShare(bytes);
   StepCost cost;
+  AddRows(machine_.norm, model_.hidden, 2 * model_.hidden, work.rows, cost);  // of the embedded tokens
   for (size_t i = 0; i < model_.layers.size(); ++i) {
     const bool last = i + 1 == model_.layers.size();
-    AddLayer(model_.layers[i], rows, last ? wanted : rows, read_speed, cost);
-    if (last && wanted == 0) break;
-    AddAttention(static_cast<int>(i), sequences, read_speed, cost);
+    AddLayer(model_.layers[i], work, last ? work.wanted : work.rows, cost);
+    if (last && work.wanted == 0) break;
+    AddAttention(static_cast<int>(i), work, cost);
   }
-  AddLogits(wanted, read_speed, cost);
+  AddLogits(work, cost);
   return cost;
 }
 

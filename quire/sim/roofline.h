@@ -1,7 +1,8 @@
 // How long a step of a model takes on a machine, without running it: every parallel region of the forward
 // pass costs its arithmetic and that part of its reading which the arithmetic does not hide. The roofline of
 // Williams et al. (2009) takes the larger of the two, as if all could be hidden; here the kernels themselves
-// were measured with and without moving data. No constant belongs to a model.
+// were measured over what lies in their own caches, in the last one and in memory. No constant belongs to a
+// model.
 // docs/decisions/0008-roofline.md has the equations and their errors.
 #ifndef QUIRE_SIM_ROOFLINE_H_
 #define QUIRE_SIM_ROOFLINE_H_
@@ -69,14 +70,26 @@ class Roofline {
   Roofline(ModelShape model, MachineProfile machine)
       : model_(std::move(model)), machine_(std::move(machine)) {}
 
-  void AddProducts(const std::vector<MatrixShape>& matrices, int64_t rows, double read_speed,
+  // What the parts of a step have in common: its sequences, its rows, and the part of what it reads that
+  // comes from memory.
+  struct Work {
+    const std::vector<SequenceWork>& sequences;
+    int64_t rows = 0;
+    int64_t wanted = 0;  // of them, whose logits are wanted
+    double miss_share = 1;
+  };
+
+  void AddProducts(const std::vector<MatrixShape>& matrices, int64_t rows, double miss_share,
                    StepCost& cost) const;
-  void AddAttention(int layer, const std::vector<SequenceWork>& sequences, double read_speed,
-                    StepCost& cost) const;
-  void AddRows(double seconds_per_row, int64_t rows, StepCost& cost) const;
-  void AddLayer(const LayerShape& layer, int64_t rows, int64_t rows_after_attention, double read_speed,
+  void AddAttention(int layer, const Work& work, StepCost& cost) const;
+  // Element-wise work on `floats` of every row, which touches `touched`.
+  void AddRows(const Curve& seconds_per_float, int64_t floats, int64_t touched, int64_t rows,
+               StepCost& cost) const;
+  void AddStoring(const Work& work, StepCost& cost) const;
+  void AddLayer(const LayerShape& layer, const Work& work, int64_t rows_after_attention,
                 StepCost& cost) const;
-  void AddLogits(int64_t rows, double read_speed, StepCost& cost) const;
+  void AddLogits(const Work& work, StepCost& cost) const;
+  int64_t RowsOfBusiestThread(int64_t rows, int64_t touched) const;
 
   ModelShape model_;
   MachineProfile machine_;
