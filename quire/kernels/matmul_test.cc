@@ -7,6 +7,7 @@
 #include <cmath>
 #include <cstring>
 #include <limits>
+#include <span>
 #include <string>
 
 #include "quire/kernels/test_matrix.h"
@@ -190,6 +191,26 @@ TEST_P(Matmul, Q8HasTheBitsThatVectorsGive) {
         ASSERT_EQ(std::memcmp(y.data(), want.data(), y.size() * sizeof(float)), 0)
             << Describe(type, {rows, kOutputs, n});
       }
+    }
+  }
+}
+
+// Outputs larger than the caches may take another way to memory; what lies between them must not change.
+TEST_P(Matmul, OutputsThatLieFarApart) {
+  constexpr int64_t kRows = 140, kOutputs = 56, kCols = 64, kStride = 2048;
+  const TestMatrix w(kernels(), DType::kQ4_0, kOutputs, kCols, 12);
+  const ActivationForms x(kernels(), RandomFloats(kRows * kCols, 13), kRows, kCols);
+  std::vector<float> want(kRows * kOutputs);
+  kernels().matmul_q8(w.packed, 0, w.packed.panels(), x.int8(), want.data(), kOutputs);
+  const AlignedBuffer memory = AlignedBuffer::Allocate(kRows * kStride * sizeof(float)).value();
+  for (const int64_t begin : {0, 3}) {  // aligned and not
+    const std::span y(reinterpret_cast<float*>(memory.data()) + begin, kRows * kStride - begin);
+    std::ranges::fill(y, -1.0f);
+    kernels().matmul_q8(w.packed, 0, w.packed.panels(), x.int8(), y.data(), kStride);
+    for (int64_t r = 0; r < kRows; ++r) {
+      const std::span row = y.subspan(r * kStride, kStride - begin);
+      ASSERT_EQ(std::memcmp(row.data(), &want[r * kOutputs], kOutputs * sizeof(float)), 0) << r;
+      ASSERT_TRUE(std::ranges::all_of(row.subspan(kOutputs), [](float a) { return a == -1.0f; })) << r;
     }
   }
 }
