@@ -52,6 +52,11 @@ void Store(float* p, Floats a) {
   _mm256_storeu_ps(p, a.low);
   _mm256_storeu_ps(p + 8, a.high);
 }
+void StoreStreamed(float* p, Floats a) {
+  _mm256_stream_ps(p, a.low);
+  _mm256_stream_ps(p + 8, a.high);
+}
+void FinishStreams() { _mm_sfence(); }
 void Store(Half* p, Floats a) {
   auto* halves = reinterpret_cast<__m128i*>(p);
   _mm_storeu_si128(halves, _mm256_cvtps_ph(a.low, _MM_FROUND_TO_NEAREST_INT));
@@ -297,8 +302,9 @@ void DotQuads(const Bytes* const (&codes)[kPanels], const int8_t* x, int64_t x_s
   for (int p = 0; p < kPanels; ++p) DotPanel<kBits, kQuads, kRows>(codes[p], x, x_stride, acc[p]);
 }
 
-void PrefetchToL1(const void* p) { _mm_prefetch(reinterpret_cast<const char*>(p), _MM_HINT_T0); }
-void PrefetchToL2(const void* p) { _mm_prefetch(reinterpret_cast<const char*>(p), _MM_HINT_T1); }
+// In assembly: of a function that does nothing else, g++ drops the call.
+void PrefetchToL1(const void* p) { __asm__ volatile("prefetcht0 (%0)" : : "r"(p)); }
+void PrefetchToL2(const void* p) { __asm__ volatile("prefetcht1 (%0)" : : "r"(p)); }
 
 }  // namespace
 }  // namespace quire

@@ -77,7 +77,6 @@ void Store(BFloat* p, Floats a) {
   Store(lanes, a);
   for (int i = 0; i < 16; ++i) FromFloat(lanes[i], &p[i]);
 }
-// Past the caches, without reading the line first. REQUIRES: p is 64-byte aligned; FinishStreams follows.
 void StoreStreamed(float* p, Floats a) { _mm512_stream_ps(p, a.v); }
 void FinishStreams() { _mm_sfence(); }
 void StoreFirst(float* p, Floats a, int64_t n) { _mm512_mask_storeu_ps(p, FirstLanes(n), a.v); }

@@ -62,6 +62,9 @@ template <class T>  // to a half or bfloat16, rounding to nearest even
 void Store(T* p, Floats a) {
   for (int i = 0; i < 16; ++i) FromFloat(a.v[i], &p[i]);
 }
+// Past the caches where there are instructions for it. REQUIRES: p is 64-byte aligned; FinishStreams follows.
+void StoreStreamed(float* p, Floats a) { Store(p, a); }
+void FinishStreams() {}
 void StoreFirst(float* p, Floats a, int64_t n) {
   for (int i = 0; i < 16 && i < n; ++i) p[i] = a.v[i];
 }
