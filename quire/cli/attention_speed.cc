@@ -12,7 +12,7 @@
 namespace quire {
 namespace {
 
-constexpr double kPointBudgetS = 0.015;
+constexpr double kPointBudgetS = 0.008;
 constexpr int kPageTokens = 16;
 constexpr int64_t kKeys = kAttentionSplit;
 constexpr int kHeadDims[] = {64, 128, 256};
