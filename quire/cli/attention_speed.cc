@@ -141,7 +141,7 @@ class AttentionBench {
       const size_t head = layer * kTogether + static_cast<size_t>(call) % kTogether;
       Attend(head * 2 * tile_bytes_, heads * 2 * tile_bytes_, readers[worker]);
     };
-    constexpr size_t kMostCalls = 4096;
+    constexpr size_t kMostCalls = 512;
     const size_t calls = std::min(layers * kTogether, kMostCalls);
     return SecondsPerPiece(bench_.pool, static_cast<int64_t>(calls), 0, attend);
   }
