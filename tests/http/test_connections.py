@@ -204,12 +204,13 @@ def test_disconnect_between_tokens(fake_server):
 
 
 def test_slow_reader_is_dropped_and_blocks_nobody(fake_server):
-    server = fake_server("--beat-us=100", "--max-unread-bytes=100000", "--write-timeout-ms=60000")
+    server = fake_server("--beat-us=100", "--max-unread-bytes=10000000", "--write-timeout-ms=60000")
     raw = socket.socket()
     raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     raw.connect(("127.0.0.1", server.port))
     raw.sendall(request_bytes({"prompt": "x", "max_tokens": 4000, "n": 100, "ignore_eos": True, "stream": True}))
-    server.wait_for_metric("quire:num_requests_running", 1)
+    raw.settimeout(15)
+    assert raw.recv(1)  # the answer has begun
     start = time.time()
     assert server.complete(prompt="y", max_tokens=20)["choices"] and time.time() - start < 5
     server.wait_for_metric("quire:num_requests_running", 0, seconds=20)
