@@ -21,7 +21,6 @@ constexpr int64_t kStreamRows[] = {4, 128};  // of a decoded token, and of a pro
 constexpr int64_t kHeadsPerKv = 4;           // query heads that share a KV head, in most models
 // What attention costs per call and per key is told apart by two numbers of keys.
 constexpr int64_t kFewKeys = 64, kMaskedKeys = kKeys / 2;
-constexpr double kLeastSeconds = 1e-15;  // what noise would make less
 // Of element-wise work: what the caches nearest to a thread hold, and what they do not.
 constexpr int64_t kRowFloats = 1024;
 constexpr int64_t kFloatCounts[] = {kRowFloats, 16 * kRowFloats, 128 * kRowFloats, 512 * kRowFloats};
@@ -71,9 +70,7 @@ class AttentionBench {
     for (const int64_t rows : kRowCounts) {
       std::vector<Readers> readers = MakeReaders(rows);
       const double few = SecondsPerCall(readers, kFewKeys, false);
-      const double many = SecondsPerCall(readers, kKeys, false);
-      const double key = std::max(kLeastSeconds, (many - few) / (kKeys - kFewKeys));
-      const double call = std::max(kLeastSeconds, few - key * kFewKeys);
+      const auto [call, key] = TimePerCount::Of(kFewKeys, few, kKeys, SecondsPerCall(readers, kKeys, false));
       const double end = SecondsPerCall(readers, kMaskedKeys, true) - call - key * readers[0].KeysSeen();
       per_call.emplace_back(rows, call);
       per_key.emplace_back(rows, key);
@@ -117,9 +114,9 @@ class AttentionBench {
         const double call = near.call_seconds.At(rows) + near.seconds.At(rows) * static_cast<double>(keys);
         return StreamSecondsPerCall(memory, rows, keys) - call;
       };
-      const double few = longer(kFewKeys), many = longer(kKeys);
-      const double key = std::max(kLeastSeconds, (many - few) / (kKeys - kFewKeys));
-      per_call.emplace_back(rows, std::max(kLeastSeconds, few - key * kFewKeys));
+      const double few = longer(kFewKeys);
+      const auto [call, key] = TimePerCount::Of(kFewKeys, few, kKeys, longer(kKeys));
+      per_call.emplace_back(rows, call);
       per_key.emplace_back(rows, key);
     }
     return {Curve(std::move(per_call)), Curve(std::move(per_key))};

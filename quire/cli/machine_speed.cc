@@ -27,7 +27,6 @@ constexpr int64_t kPanels = 8;  // of a call: about what a task of a small model
 constexpr size_t kCachedBytesPerThread = 8 << 20;
 // What a product costs per weight and per output is told apart by two lengths of rows.
 constexpr int64_t kFewCols = 512, kCols = 2048;
-constexpr double kLeastSeconds = 1e-15;  // what noise would make less
 constexpr int64_t kRowCounts[] = {1, 2, 4, 8, 16, 32, 64, 128};
 
 // `rows` of the rows of x.
@@ -221,9 +220,9 @@ ProductSpeed SpeedBench::MeasureProduct(DType type, ActivationForms& x) {
   for (const int64_t rows : kRowCounts) {
     const double few = NearSeconds(*this, type, kFewCols, rows, x);
     const double many = NearSeconds(*this, type, kCols, rows, x);
-    const double weight = std::max(kLeastSeconds, (many - few) / (kCols - kFewCols));
+    const auto [output, weight] = TimePerCount::Of(kFewCols, few, kCols, many);
     per_weight.emplace_back(rows, weight);
-    per_output.emplace_back(rows, std::max(kLeastSeconds, few - weight * kFewCols));
+    per_output.emplace_back(rows, output);
     const auto longer = [&](std::span<const std::byte> weights, double budget_s) {
       const double seconds = StreamSeconds(*this, type, weights, rows, budget_s, x);
       return std::max(kLeastSeconds, (seconds - many) / kCols);

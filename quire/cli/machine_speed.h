@@ -4,7 +4,9 @@
 #ifndef QUIRE_CLI_MACHINE_SPEED_H_
 #define QUIRE_CLI_MACHINE_SPEED_H_
 
+#include <algorithm>
 #include <cstddef>
+#include <cstdint>
 #include <functional>
 #include <span>
 
@@ -24,6 +26,20 @@ double FastestSeconds(double budget_s, const std::function<void()>& call);
 // count. Pieces should take some ten microseconds.
 double SecondsPerPiece(ThreadPool& pool, int64_t pieces, double budget_s,
                        const std::function<void(int64_t piece, int worker)>& fn);
+
+// What noise would make less, or nothing.
+inline constexpr double kLeastSeconds = 1e-15;
+
+// Seconds of work in proportion to a count, and what comes on top of it once.
+struct TimePerCount {
+  double once = 0, each = 0;
+
+  // Tells the two apart by the seconds of a few and of many.
+  static TimePerCount Of(int64_t few, double few_s, int64_t many, double many_s) {
+    const double each = std::max(kLeastSeconds, (many_s - few_s) / static_cast<double>(many - few));
+    return {std::max(kLeastSeconds, few_s - each * static_cast<double>(few)), each};
+  }
+};
 
 // More than the caches hold: twice the largest one, as a power of two.
 size_t BeyondCachesBytes();

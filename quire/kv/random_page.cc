@@ -7,8 +7,8 @@
 
 namespace quire {
 
-std::vector<std::byte> RandomPage(const KvLayout& layout, size_t group) {
-  std::mt19937 random(2);
+std::vector<std::byte> RandomPage(const KvLayout& layout, size_t group, uint32_t seed) {
+  std::mt19937 random(seed);
   std::normal_distribution<float> values;
   std::vector<std::byte> page(layout.page_bytes());
   std::vector<float> k(layout.head_dim()), v(k.size());

@@ -1,18 +1,12 @@
 #include "quire/model/attention.h"
 
 #include <algorithm>
-#include <bit>
 #include <limits>
+
+#include "quire/model/grow_to.h"
 
 namespace quire {
 namespace {
-
-// By doubling, so that sequences that get longer page by page take memory a few times in all.
-template <typename T>
-void GrowTo(std::vector<T>& vector, size_t size) {
-  constexpr size_t kLeast = 64;
-  if (vector.size() < size) vector.resize(std::bit_ceil(std::max(size, kLeast)));
-}
 
 template <typename T>
 size_t SizeOf(const std::vector<T>& vector) {

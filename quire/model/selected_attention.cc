@@ -7,18 +7,13 @@
 
 #include "quire/kernels/page_summary.h"
 #include "quire/model/attention_plan.h"
+#include "quire/model/grow_to.h"
 
 namespace quire {
 namespace {
 
 const std::vector<PageId>& PagesOf(const PageTable& table, const KvLayout& layout, int layer) {
   return table.groups[layout.group_of(layer)];
-}
-
-// Room for more pages than a sequence has now, so that it takes memory a few times in all.
-template <typename T>
-void Grow(std::vector<T>& vector, int64_t size) {
-  if (std::ssize(vector) < size) vector.resize(2 * size);
 }
 
 }  // namespace
@@ -64,10 +59,10 @@ void SelectedAttention::Prepare(const StepPlan& plan) {
     row += tokens;
   }
   for (Scratch& scratch : scratch_) {
-    Grow(scratch.summaries, most_summaries);
-    Grow(scratch.bounds, most_summaries * heads_per_kv_);
-    Grow(scratch.k_tiles, most_pages + 1);
-    Grow(scratch.v_tiles, most_pages + 1);
+    GrowTo(scratch.summaries, most_summaries);
+    GrowTo(scratch.bounds, most_summaries * heads_per_kv_);
+    GrowTo(scratch.k_tiles, most_pages + 1);
+    GrowTo(scratch.v_tiles, most_pages + 1);
     scratch.pages.reserve(scratch.k_tiles.size());
   }
 }

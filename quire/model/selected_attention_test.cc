@@ -10,6 +10,7 @@
 #include "quire/kernels/page_summary.h"
 #include "quire/kernels/random_weights.h"
 #include "quire/kv/page_pool.h"
+#include "quire/kv/random_page.h"
 #include "quire/model/model_testing.h"
 
 namespace quire {
@@ -87,15 +88,7 @@ class Step {
  private:
   PageId NewPage(size_t group) {
     const PageId page = pool_.Allocate();
-    const std::vector<float> x = RandomFloats(2 * kHeadDim * layout_.page_tokens(), page);
-    std::byte* const data = pool_.data(page);
-    for (const HeadTiles& head : layout_.Heads(group)) {
-      for (int slot = 0; slot < layout_.page_tokens(); ++slot) {
-        BestKernels().store_kv(head.type, layout_.page_tokens(), kHeadDim, slot, &x[2 * slot * kHeadDim],
-                               &x[(2 * slot + 1) * kHeadDim], data + head.k.offset, data + head.v.offset);
-      }
-    }
-    if (static_cast<int>(group) == layout_.group_of(0)) Summarize(page);
+    std::ranges::copy(RandomPage(layout_, group, page), pool_.data(page));
     return page;
   }
   void Summarize(PageId page) {
