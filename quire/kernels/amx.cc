@@ -8,7 +8,7 @@
 #include "quire/kernels/attention_amx.inc"
 #include "quire/kernels/kernel_tables.h"
 #include "quire/kernels/matmul_amx_bf16.inc"
-#include "quire/kernels/matmul_amx_few.inc"
+#include "quire/kernels/matmul_amx_int8.inc"
 
 namespace quire {
 namespace {

@@ -21,6 +21,7 @@ std::vector<std::pair<std::string_view, bool>> CpuFeatures::Named() const {
           {"avx512_vnni", avx512_vnni},
           {"avx512_bf16", avx512_bf16},
           {"avx512_fp16", avx512_fp16},
+          {"gfni", gfni},
           {"amx_tile", amx_tile},
           {"amx_int8", amx_int8},
           {"amx_bf16", amx_bf16}};
@@ -79,6 +80,7 @@ CpuFeatures DetectCpuFeatures() {
     f.avx512_vnni = Bit(extended.ecx, 11);
     f.avx512_bf16 = Bit(extended_1.eax, 5);
     f.avx512_fp16 = Bit(extended.edx, 23);
+    f.gfni = Bit(extended.ecx, 8);
   }
   if ((saved & kTiles) == kTiles && Bit(extended.edx, 24) && RequestAmxTiles()) {
     f.amx_tile = true;

@@ -20,6 +20,7 @@ struct CpuFeatures {
   bool avx512_vnni = false;
   bool avx512_bf16 = false;
   bool avx512_fp16 = false;
+  bool gfni = false;
   bool amx_tile = false;
   bool amx_int8 = false;
   bool amx_bf16 = false;
@@ -29,7 +30,7 @@ struct CpuFeatures {
     return RunsAvx2Kernels() && avx512f && avx512bw && avx512dq && avx512vl && avx512_vnni;
   }
   bool RunsAvx512Bf16Kernels() const { return RunsAvx512Kernels() && avx512_bf16; }
-  bool RunsAmxKernels() const { return RunsAvx512Bf16Kernels() && amx_tile && amx_int8 && amx_bf16; }
+  bool RunsAmxKernels() const { return RunsAvx512Bf16Kernels() && gfni && amx_tile && amx_int8 && amx_bf16; }
   // Intel's processors that have both begin a VDPBF16PS every other cycle, and two FMAs in each: the products
   // of floats are twice as fast there.
   bool MultipliesBFloatsFast() const { return avx512_bf16 && !avx512_fp16; }

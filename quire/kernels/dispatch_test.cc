@@ -36,7 +36,7 @@ TEST(CpuFeatures, TellWhetherBFloatsAreWorthMultiplying) {
 TEST(CpuFeatures, AreNamed) {
   const auto named = CpuFeatures{.avx2 = true, .amx_int8 = true}.Named();
   std::map<std::string_view, bool> features(named.begin(), named.end());
-  EXPECT_EQ(features.size(), 13u);
+  EXPECT_EQ(features.size(), 14u);
   EXPECT_TRUE(features["avx2"] && features["amx_int8"]);
   EXPECT_FALSE(features["avx512f"]);
 }

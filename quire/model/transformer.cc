@@ -35,7 +35,7 @@ namespace quire {
 namespace {
 
 // Panels of the output matrix whose two products are added while they are in the cache.
-constexpr int64_t kHeadPanels = 16;
+constexpr int64_t kHeadPanels = 64;
 constexpr int64_t kHeadScratchFloats = 2 * kLogitsRows * kHeadPanels * kPanelRows;
 
 struct StepRow {
