@@ -10,7 +10,7 @@ from techniques.common import GEMMA3, ROOT, SMOLLM2, SPEC_BENCH, WIKITEXT
 def scbench(bench):
     """Five questions about a text: does the fifth find what the first one found?"""
     result = bench.asked("turns", "--examples", bench.file(bench.traces, SPEC_BENCH), "--samples", 8, "--tokens", 1024,
-                         "--kv", "int8", "--kv", "window", "--kv", "quest")
+                         "--kv", "int8", "--kv", "window", "--kv", "quest", "--kv", "lowbit")
     kept = {}
     for row in result["results"]:
         if row["mode"] == "conversation":

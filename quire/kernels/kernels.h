@@ -166,10 +166,15 @@ struct KernelTable {
   // Staats 2021, section 2, whose memory does not grow with the number of partial results.
   void (*merge_partial)(const float* part, float part_lse, int64_t head_dim, float* out, float* lse);
 
-  // The highest score, before scaling, that a key of what each summary is of (page_summary.h) can have with
-  // each query: bounds[query][summary]. `queries` are [count, head_dim].
-  void (*bound_scores)(std::span<const std::byte* const> summaries, int64_t head_dim, const float* queries,
+  // The highest score, before scaling, that one of the keys which extremes (page_summary.h) are of can have
+  // with each query: bounds[query][extremes]. `queries` are [count, head_dim].
+  void (*bound_scores)(std::span<const std::byte* const> extremes, int64_t head_dim, const float* queries,
                        int64_t count, float* bounds);
+  // The highest score, before scaling, of a key of each page with each query, as the keys' codes
+  // (page_summary.h) estimate it: best[query][page]. `scratch` has AttentionScratchFloats(count, head_dim)
+  // floats.
+  void (*score_keys)(std::span<const std::byte* const> codes, int page_tokens, int head_dim,
+                     const float* queries, int64_t count, float* scratch, float* best);
 
   // -- Element-wise ---------------------------------------------------------------------------------------
   // y = x / sqrt(mean(x^2) + epsilon) * (weight + weight_offset)

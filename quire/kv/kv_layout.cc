@@ -8,7 +8,6 @@
 #include "quire/base/check.h"
 #include "quire/kernels/kernels.h"
 #include "quire/kernels/kv_codec.h"
-#include "quire/kernels/page_summary.h"
 #include "quire/kv/layer_types.h"
 
 namespace quire {
@@ -27,7 +26,8 @@ KvLayout::KvLayout(const std::vector<LayerKv>& layers, int kv_heads, int head_di
     Place& place = places_.emplace_back();
     place.type = layer.type;
     place.tile_bytes = KvTileBytes(layer.type, page_tokens, head_dim);
-    if (layer.summaries) place.summary.bytes = PageSummaryBytes(page_tokens, head_dim);
+    place.summaries = layer.summaries;
+    place.summary.bytes = PageSummaryBytes(layer.summaries, page_tokens, head_dim);
   }
 
   name_ = LayerTypes::From(types()).Name();

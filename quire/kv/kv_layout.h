@@ -23,6 +23,7 @@
 
 #include "quire/base/result.h"
 #include "quire/kernels/dtype.h"
+#include "quire/kernels/page_summary.h"
 #include "quire/kv/page_arena.h"
 
 namespace quire {
@@ -42,9 +43,9 @@ inline int64_t FirstVisible(int64_t position, int64_t window) {
 
 // What the layout needs to know about one model layer.
 struct LayerKv {
-  int64_t window = 0;        // 0: full attention
-  DType type = DType::kF16;  // one of KvTypes()
-  bool summaries = false;    // of the keys of full pages
+  int64_t window = 0;                          // 0: full attention
+  DType type = DType::kF16;                    // one of KvTypes()
+  SummaryKind summaries = SummaryKind::kNone;  // of the keys of full pages
 
   bool operator==(const LayerKv&) const = default;
 };
@@ -74,7 +75,8 @@ class KvLayout {
   const std::vector<LayerGroup>& groups() const { return groups_; }
   int group_of(int layer) const { return places_[layer].group; }
   DType type(int layer) const { return places_[layer].type; }
-  bool has_summaries(int layer) const { return places_[layer].summary.bytes > 0; }
+  SummaryKind summaries(int layer) const { return places_[layer].summaries; }
+  bool has_summaries(int layer) const { return summaries(layer) != SummaryKind::kNone; }
   std::vector<DType> types() const;  // by layer
   int page_tokens() const { return page_tokens_; }
   int kv_heads() const { return kv_heads_; }
@@ -125,7 +127,8 @@ class KvLayout {
     DType type = DType::kF16;
     size_t tile_bytes = 0;
     size_t offset = 0;  // of the layer in a page
-    TilePlace summary;  // of its first head; no bytes where it has none
+    SummaryKind summaries = SummaryKind::kNone;
+    TilePlace summary;  // of its first head
   };
   // Layers of one window.
   struct Kin {

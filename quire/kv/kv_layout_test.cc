@@ -122,12 +122,14 @@ TEST(KvLayout, GroupsOfSeveralTypesLeaveLittleEmpty) {
 
 // Behind the tiles, so that these lie as they would without.
 TEST(KvLayout, SummariesLieBehindTheTiles) {
-  const KvLayout layout({{}, {.summaries = true}, {.summaries = true}}, 2, 64, 16);
+  const KvLayout layout({{}, {.summaries = SummaryKind::kExtremes}, {.summaries = SummaryKind::kCodes}}, 2,
+                        64, 16);
   const KvLayout without({{}, {}, {}}, 2, 64, 16);
   ASSERT_EQ(layout.groups().size(), 1u);
   EXPECT_FALSE(layout.has_summaries(0));
   EXPECT_TRUE(layout.has_summaries(1));
-  EXPECT_EQ(layout.page_bytes(), without.page_bytes() + 4 * PageSummaryBytes(16, 64));
+  EXPECT_EQ(layout.page_bytes(), without.page_bytes() + 2 * PageSummaryBytes(SummaryKind::kExtremes, 16, 64) +
+                                     2 * PageSummaryBytes(SummaryKind::kCodes, 16, 64));
   EXPECT_EQ(layout.LayerBytesPerToken(1), without.LayerBytesPerToken(1));
   ExpectTilesFollowEachOther(layout);
   std::set<size_t> offsets;
@@ -146,7 +148,8 @@ TEST(KvLayout, AnyMixtureOfTypesAndWindowsHasAPlaceForEveryLayer) {
     for (LayerKv& layer : layers) {
       layer.window = random() % 2 == 0 ? 0 : 64 * (1 + random() % 2);
       layer.type = KvTypes()[random() % KvTypes().size()].type;
-      layer.summaries = random() % 2 == 0;
+      constexpr SummaryKind kKinds[] = {SummaryKind::kNone, SummaryKind::kExtremes, SummaryKind::kCodes};
+      layer.summaries = kKinds[random() % 3];
     }
     const KvLayout layout(layers, 1 + random() % 3, 64, 16 * (1 + random() % 3));
     std::set<int> seen;

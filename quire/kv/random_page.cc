@@ -20,12 +20,14 @@ std::vector<std::byte> RandomPage(const KvLayout& layout, size_t group, uint32_t
                              &page[head.k.offset], &page[head.v.offset]);
     }
   }
-  std::vector<float> scratch(SummaryScratchFloats(layout.head_dim()));
+  std::vector<float> scratch(SummaryScratchFloats(layout.page_tokens(), layout.head_dim()));
   for (const int layer : layout.groups()[group].layers) {
     for (int head = 0; layout.has_summaries(layer) && head < layout.kv_heads(); ++head) {
-      SummarizeKeys(BestKernels(), layout.type(layer), layout.page_tokens(), layout.head_dim(),
-                    &page[layout.KTile(layer, head).offset], &page[layout.VTile(layer, head).offset],
-                    scratch.data(), &page[layout.Summary(layer, head).offset]);
+      const FullPageTiles tiles{layout.type(layer), layout.page_tokens(), layout.head_dim(),
+                                &page[layout.KTile(layer, head).offset],
+                                &page[layout.VTile(layer, head).offset]};
+      SummarizeKeys(BestKernels(), layout.summaries(layer), tiles, scratch.data(),
+                    &page[layout.Summary(layer, head).offset]);
     }
   }
   return page;

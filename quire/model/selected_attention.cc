@@ -37,7 +37,8 @@ SelectedAttention::SelectedAttention(const KernelTable& kernels, ThreadPool& poo
     scratch.partial_lses.resize(heads_per_kv_);
     scratch.lses.resize(heads_per_kv_);
     scratch.rows.resize(heads_per_kv_);
-    scratch.keys.resize(SummaryScratchFloats(static_cast<int>(head_dim_)));
+    const int page_tokens = std::ranges::max_element(layouts_, {}, &KvLayout::page_tokens)->page_tokens();
+    scratch.summarizing.resize(SummaryScratchFloats(page_tokens, static_cast<int>(head_dim_)));
   }
 }
 
@@ -51,7 +52,7 @@ void SelectedAttention::Prepare(const StepPlan& plan) {
     for (int64_t t = step.full_tokens(); t < tokens; ++t) {
       queries_.push_back({step.pages, row + t, step.position + t});
       most_pages = std::max(most_pages, (step.position + t) / page_tokens);
-      most_summaries = std::max(most_summaries, (step.position + t) / kSummaryTokens);
+      most_summaries = std::max(most_summaries, (step.position + t) / kExtremesTokens);
     }
     for (int64_t page = step.position / page_tokens; page < end / page_tokens; ++page) {
       full_pages_.push_back({step.pages, page});
@@ -60,7 +61,7 @@ void SelectedAttention::Prepare(const StepPlan& plan) {
   }
   for (Scratch& scratch : scratch_) {
     GrowTo(scratch.summaries, most_summaries);
-    GrowTo(scratch.bounds, most_summaries * heads_per_kv_);
+    GrowTo(scratch.page_scores, most_summaries * heads_per_kv_);
     GrowTo(scratch.k_tiles, most_pages + 1);
     GrowTo(scratch.v_tiles, most_pages + 1);
     scratch.pages.reserve(scratch.k_tiles.size());
@@ -74,9 +75,11 @@ void SelectedAttention::Summarize(int layer, const PageArena& kv) {
     const int head = static_cast<int>(task % kv_heads_);
     const KvLayout& layout = layouts_[full.table->layout];
     const PageId page = PagesOf(*full.table, layout, layer)[full.page];
-    SummarizeKeys(kernels_, layout.type(layer), layout.page_tokens(), layout.head_dim(),
-                  kv.tile(page, layout.KTile(layer, head)), kv.tile(page, layout.VTile(layer, head)),
-                  scratch_[worker].keys.data(), kv.tile(page, layout.Summary(layer, head)));
+    const FullPageTiles tiles{layout.type(layer), layout.page_tokens(), layout.head_dim(),
+                              kv.tile(page, layout.KTile(layer, head)),
+                              kv.tile(page, layout.VTile(layer, head))};
+    SummarizeKeys(kernels_, layout.summaries(layer), tiles, scratch_[worker].summarizing.data(),
+                  kv.tile(page, layout.Summary(layer, head)));
   });
 }
 
@@ -98,29 +101,42 @@ void SelectedAttention::ChoosePages(const Call& call, const Query& query, Scratc
   const int64_t own_page = query.position / layouts_[query.table->layout].page_tokens();
   scratch.pages.clear();
   if (own_page > 0) {
-    BoundPages(call, query, own_page, scratch);
-    policy_->Select({own_page, std::span(scratch.bounds).first(own_page * heads_per_kv_)}, scratch.pages);
+    const bool bounds = layouts_[query.table->layout].summaries(call.layer) == SummaryKind::kExtremes;
+    bounds ? BoundPages(call, query, own_page, scratch) : EstimatePages(call, query, own_page, scratch);
+    const std::span<float> scores = std::span(scratch.page_scores).first(own_page * heads_per_kv_);
+    for (float& score : scores) score *= params_.scale;
+    policy_->Select({own_page, scores}, scratch.pages);
   }
   scratch.pages.push_back(own_page);
 }
 
-// A page's bound is the largest of its parts'.
+// A page's bound is the largest of its extremes'.
 void SelectedAttention::BoundPages(const Call& call, const Query& query, int64_t pages,
                                    Scratch& scratch) const {
   const KvLayout& layout = layouts_[query.table->layout];
   const std::vector<PageId>& table = PagesOf(*query.table, layout, call.layer);
   const TilePlace place = layout.Summary(call.layer, call.kv_head);
-  const int64_t parts = layout.page_tokens() / kSummaryTokens,
-                part_bytes = SummaryPartBytes(layout.head_dim());
+  const int64_t parts = layout.page_tokens() / kExtremesTokens, part_bytes = ExtremesBytes(layout.head_dim());
   for (int64_t i = 0; i < pages * parts; ++i) {
     scratch.summaries[i] = call.kv.tile(table[i / parts], place) + i % parts * part_bytes;
   }
   kernels_.bound_scores(std::span(scratch.summaries).first(pages * parts), head_dim_, QueriesOf(call, query),
-                        heads_per_kv_, scratch.bounds.data());
+                        heads_per_kv_, scratch.page_scores.data());
   for (int64_t i = 0; i < pages * heads_per_kv_; ++i) {
-    const auto of_page = std::span(scratch.bounds).subspan(i * parts, parts);
-    scratch.bounds[i] = params_.scale * *std::ranges::max_element(of_page);
+    const auto of_page = std::span(scratch.page_scores).subspan(i * parts, parts);
+    scratch.page_scores[i] = *std::ranges::max_element(of_page);
   }
+}
+
+void SelectedAttention::EstimatePages(const Call& call, const Query& query, int64_t pages,
+                                      Scratch& scratch) const {
+  const KvLayout& layout = layouts_[query.table->layout];
+  const std::vector<PageId>& table = PagesOf(*query.table, layout, call.layer);
+  const TilePlace place = layout.Summary(call.layer, call.kv_head);
+  for (int64_t i = 0; i < pages; ++i) scratch.summaries[i] = call.kv.tile(table[i], place);
+  kernels_.score_keys(std::span(scratch.summaries).first(pages), layout.page_tokens(), layout.head_dim(),
+                      QueriesOf(call, query), heads_per_kv_, scratch.scores.data(),
+                      scratch.page_scores.data());
 }
 
 // The chosen pages as if they were a sequence of their own: what it has at its end is the query's page.

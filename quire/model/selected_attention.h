@@ -1,5 +1,5 @@
 // Attention of queries that read only some of their sequence's pages: a policy chooses them for each query
-// and KV head, from summaries of the keys that lie in the pages. Positions stay those of the text, since keys
+// and KV head, by summaries of the keys that lie in the pages. Positions stay those of the text, since keys
 // are rotated before they are stored. With all pages chosen results are those of PagedAttention, bit by bit;
 // and whatever is chosen, they depend on the query's own sequence only.
 #ifndef QUIRE_MODEL_SELECTED_ATTENTION_H_
@@ -49,13 +49,13 @@ class SelectedAttention {
     int64_t page;
   };
   struct Scratch {
-    std::vector<const std::byte*> summaries;  // of the pages before the query's, part by part
-    std::vector<float> bounds;                // of them, then of the pages
+    std::vector<const std::byte*> summaries;  // of the pages before the query's; extremes one by one
+    std::vector<float> page_scores;           // first of the summaries
     std::vector<int64_t> pages;
     std::vector<const std::byte*> k_tiles, v_tiles;
     std::vector<AttentionRow> rows;
     std::vector<float> scores, partial_outs, partial_lses, lses;
-    std::vector<float> keys;  // for SummarizeKeys
+    std::vector<float> summarizing;
   };
   struct Call {
     int layer;
@@ -67,6 +67,7 @@ class SelectedAttention {
   bool LayerSelects(int layer) const { return layouts_.front().has_summaries(layer); }
   const float* QueriesOf(const Call& call, const Query& query) const;
   void BoundPages(const Call& call, const Query& query, int64_t pages, Scratch& scratch) const;
+  void EstimatePages(const Call& call, const Query& query, int64_t pages, Scratch& scratch) const;
   void ChoosePages(const Call& call, const Query& query, Scratch& scratch) const;
   void Attend(const Call& call, const Query& query, Scratch& scratch) const;
 

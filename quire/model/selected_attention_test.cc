@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstring>
 #include <string>
+#include <tuple>
 
 #include "quire/kernels/kv_codec.h"
 #include "quire/kernels/page_summary.h"
@@ -26,9 +27,11 @@ std::shared_ptr<const SelectionPolicy> Policy(const std::string& spec) {
 // One layer that selects and one that has a window, over pages of random keys and values.
 class Step {
  public:
-  Step(DType type, int page_tokens)
-      : layout_({{.type = type, .summaries = true}, {.window = 700, .type = type}}, kKvHeads, kHeadDim,
-                page_tokens),
+  // For the row of the table that `policy` names.
+  Step(const std::string& policy, DType type, int page_tokens)
+      : policy_(policy),
+        layout_({{.type = type, .summaries = Policy(policy)->summaries()}, {.window = 700, .type = type}},
+                kKvHeads, kHeadDim, page_tokens),
         pool_(PagePool::Create(2000 * layout_.page_bytes(), layout_.page_bytes()).value()) {}
 
   // `count` tokens from `position` on, of which those from `selects_from` on select.
@@ -42,32 +45,15 @@ class Step {
     plan_.sequences.push_back({.position = position, .selects_from = selects_from});
   }
 
-  // What attention gives, layer by layer. With a policy, queries that select do so.
-  std::vector<float> Attend(const std::string& policy, bool exact, int threads) {
-    for (size_t i = 0; i < tables_.size(); ++i) {
-      plan_.sequences[i].tokens = tokens_[i];
-      plan_.sequences[i].pages = &tables_[i];
-    }
+  // What attention gives, layer by layer, where queries that select read a share of the pages.
+  std::vector<float> Attend(const std::string& budget, bool exact, int threads) {
+    return Attend(plan_, policy_ + ":budget=" + budget, exact, threads);
+  }
+  // Where all read all.
+  std::vector<float> AttendInFull(bool exact, int threads) {
     StepPlan plan = plan_;
-    if (policy.empty()) {
-      for (SequenceStep& step : plan.sequences) step.selects_from = INT64_MAX;
-    }
-    ThreadPool pool(threads);
-    const AttentionParams params{.scale = 0.2f};
-    PagedAttention attention(BestKernels(), pool, {&layout_, 1}, kHeads, params, exact);
-    SelectedAttention selected(BestKernels(), pool, {&layout_, 1}, kHeads, params, exact,
-                               Policy(policy.empty() ? "quest" : policy));
-    attention.Prepare(plan);
-    selected.Prepare(plan);
-    const int64_t floats = plan.tokens() * kRowFloats;
-    const std::vector<float> q = queries.empty() ? RandomFloats(floats, 3) : queries;
-    std::vector<float> out(floats * layout_.layers());
-    for (int layer = 0; layer < layout_.layers(); ++layer) {
-      const AttentionIo io{q.data(), kRowFloats, &out[layer * floats], kRowFloats};
-      attention.Run(layer, pool_.arena(), io);
-      selected.Run(layer, pool_.arena(), io);
-    }
-    return out;
+    for (SequenceStep& step : plan.sequences) step.selects_from = INT64_MAX;
+    return Attend(plan, policy_, exact, threads);
   }
 
   // Gives a token of the first sequence the key in every KV head, and its page the summary of that.
@@ -86,21 +72,45 @@ class Step {
   std::vector<float> queries;  // random where there are none
 
  private:
+  std::vector<float> Attend(StepPlan plan, const std::string& policy, bool exact, int threads) {
+    for (size_t i = 0; i < tables_.size(); ++i) {
+      plan.sequences[i].tokens = tokens_[i];
+      plan.sequences[i].pages = &tables_[i];
+    }
+    ThreadPool pool(threads);
+    const AttentionParams params{.scale = 0.2f};
+    PagedAttention attention(BestKernels(), pool, {&layout_, 1}, kHeads, params, exact);
+    SelectedAttention selected(BestKernels(), pool, {&layout_, 1}, kHeads, params, exact, Policy(policy));
+    attention.Prepare(plan);
+    selected.Prepare(plan);
+    const int64_t floats = plan.tokens() * kRowFloats;
+    const std::vector<float> q = queries.empty() ? RandomFloats(floats, 3) : queries;
+    std::vector<float> out(floats * layout_.layers());
+    for (int layer = 0; layer < layout_.layers(); ++layer) {
+      const AttentionIo io{q.data(), kRowFloats, &out[layer * floats], kRowFloats};
+      attention.Run(layer, pool_.arena(), io);
+      selected.Run(layer, pool_.arena(), io);
+    }
+    return out;
+  }
+
   PageId NewPage(size_t group) {
     const PageId page = pool_.Allocate();
     std::ranges::copy(RandomPage(layout_, group, page), pool_.data(page));
     return page;
   }
   void Summarize(PageId page) {
-    std::vector<float> scratch(SummaryScratchFloats(kHeadDim));
+    std::vector<float> scratch(SummaryScratchFloats(layout_.page_tokens(), kHeadDim));
     for (int head = 0; head < kKvHeads; ++head) {
-      SummarizeKeys(BestKernels(), layout_.type(0), layout_.page_tokens(), kHeadDim,
-                    pool_.arena().tile(page, layout_.KTile(0, head)),
-                    pool_.arena().tile(page, layout_.VTile(0, head)), scratch.data(),
+      const FullPageTiles tiles{layout_.type(0), layout_.page_tokens(), kHeadDim,
+                                pool_.arena().tile(page, layout_.KTile(0, head)),
+                                pool_.arena().tile(page, layout_.VTile(0, head))};
+      SummarizeKeys(BestKernels(), layout_.summaries(0), tiles, scratch.data(),
                     pool_.arena().tile(page, layout_.Summary(0, head)));
     }
   }
 
+  const std::string policy_;
   const KvLayout layout_;
   PagePool pool_;
   std::vector<PageTable> tables_;
@@ -108,43 +118,56 @@ class Step {
   StepPlan plan_;
 };
 
-class SelectedPages : public ::testing::TestWithParam<std::string> {};
+std::vector<std::string> Policies() {
+  std::vector<std::string> names;
+  for (const SelectionRow* row : SelectionTable()) names.emplace_back(row->name);
+  return names;
+}
+
+class SelectedPages : public ::testing::TestWithParam<std::tuple<std::string, std::string>> {};
 
 TEST_P(SelectedPages, AllOfThemGiveTheBitsOfFullAttention) {
+  const auto& [policy, type] = GetParam();
   for (const bool exact : {true, false}) {
     for (const int page_tokens : {16, 48}) {
-      Step step(FindKvType(GetParam()).value(), page_tokens);
+      Step step(policy, FindKvType(type).value(), page_tokens);
       step.Add(1300, 1, 0);
       step.Add(1024, 1, 1024);
       step.Add(0, 1, 0);
       step.Add(500, 40, 520);  // both in one step
       step.Add(700, 9, INT64_MAX);
       step.Add(3, 20, 3);
-      const std::vector<float> full = step.Attend("", exact, 2);
-      EXPECT_EQ(step.Attend("quest:budget=1", exact, 1), full);
-      EXPECT_EQ(step.Attend("quest:budget=1", exact, 3), full);
-      EXPECT_NE(step.Attend("quest:budget=0.1", exact, 1), full);
+      const std::vector<float> full = step.AttendInFull(exact, 2);
+      EXPECT_EQ(step.Attend("1", exact, 1), full);
+      EXPECT_EQ(step.Attend("1", exact, 3), full);
+      EXPECT_NE(step.Attend("0.1", exact, 1), full);
     }
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(KvTypes, SelectedPages, ::testing::ValuesIn(KvTypeNames()),
-                         [](const auto& info) { return info.param; });
+INSTANTIATE_TEST_SUITE_P(Policies, SelectedPages,
+                         ::testing::Combine(::testing::ValuesIn(Policies()),
+                                            ::testing::ValuesIn(KvTypeNames())),
+                         [](const auto& info) {
+                           return std::get<0>(info.param) + "_" + std::get<1>(info.param);
+                         });
+
+class SelectingPolicy : public ::testing::TestWithParam<std::string> {};
 
 // Somewhere in the middle lies a key like the query: its page is among the chosen, and the answer its value.
-TEST(SelectedAttention, FindsAPlantedKey) {
+TEST_P(SelectingPolicy, FindsAPlantedKey) {
   for (const int64_t at : {100, 555, 1001}) {
-    Step step(DType::kF16, 16);
+    Step step(GetParam(), DType::kF16, 16);
     step.Add(1200, 1, 0);
     std::vector<float> direction = RandomFloats(kHeadDim, 5);
     for (int h = 0; h < kHeads; ++h) {
       step.queries.insert(step.queries.end(), direction.begin(), direction.end());
     }
-    const std::vector<float> before = step.Attend("quest:budget=0.1", true, 1);
+    const std::vector<float> before = step.Attend("0.1", true, 1);
     std::vector<float> key = direction;
     for (float& x : key) x *= 4;
     step.PlantKey(at, key);
-    const std::vector<float> full = step.Attend("", true, 1), some = step.Attend("quest:budget=0.1", true, 1);
+    const std::vector<float> full = step.AttendInFull(true, 1), some = step.Attend("0.1", true, 1);
     for (int64_t i = 0; i < kRowFloats; ++i) {
       EXPECT_NEAR(some[i], 1, 1e-3) << i;
       EXPECT_NEAR(some[i], full[i], 1e-3) << i;
@@ -153,10 +176,12 @@ TEST(SelectedAttention, FindsAPlantedKey) {
   }
 }
 
-// -- With a model and its cache
-// ------------------------------------------------------------------------------
+INSTANTIATE_TEST_SUITE_P(Policies, SelectingPolicy, ::testing::ValuesIn(Policies()),
+                         [](const auto& info) { return info.param; });
 
-class SelectingModel : public ::testing::Test {
+// -- With a model and its cache ---------------------------------------------------------------------------
+
+class SelectingModel : public ::testing::TestWithParam<std::string> {
  protected:
   static constexpr int64_t kTextTokens = 150;  // ends inside a page
 
@@ -164,7 +189,7 @@ class SelectingModel : public ::testing::Test {
 
   std::unique_ptr<LanguageModel> Load() {
     const std::string path = std::string(QUIRE_SOURCE_DIR) + "/tests/data/families/llama/model.gguf";
-    const ModelOptions options{.selection = Policy("quest:budget=0.25,dense_layers=0")};
+    const ModelOptions options{.selection = Policy(GetParam() + ":budget=0.25,dense_layers=0")};
     return std::move(testing::LoadModel(path, options, pool_).value());
   }
 
@@ -197,18 +222,18 @@ class SelectingModel : public ::testing::Test {
   void ExpectSummaries(const PageTable& table) {
     const KvLayout& layout = model_.model().kv_layout();
     const PageArena& arena = model_.cache().arena();
-    std::vector<float> scratch(SummaryScratchFloats(layout.head_dim()));
-    std::vector<std::byte> summary(PageSummaryBytes(layout.page_tokens(), layout.head_dim()));
+    std::vector<float> scratch(SummaryScratchFloats(layout.page_tokens(), layout.head_dim()));
     for (int layer = 0; layer < layout.layers(); ++layer) {
       for (int head = 0; head < layout.kv_heads(); ++head) {
+        const TilePlace place = layout.Summary(layer, head);
+        std::vector<std::byte> summary(place.bytes);
         for (int64_t i = 0; i < table.tokens / layout.page_tokens(); ++i) {
           const PageId page = table.groups[layout.group_of(layer)][i];
-          SummarizeKeys(BestKernels(), layout.type(layer), layout.page_tokens(), layout.head_dim(),
-                        arena.tile(page, layout.KTile(layer, head)),
-                        arena.tile(page, layout.VTile(layer, head)), scratch.data(), summary.data());
-          const auto bytes = static_cast<size_t>(SummaryPartBytes(layout.head_dim()) * layout.page_tokens() /
-                                                 kSummaryTokens);
-          ASSERT_EQ(std::memcmp(summary.data(), arena.tile(page, layout.Summary(layer, head)), bytes), 0)
+          const FullPageTiles tiles{layout.type(layer), layout.page_tokens(), layout.head_dim(),
+                                    arena.tile(page, layout.KTile(layer, head)),
+                                    arena.tile(page, layout.VTile(layer, head))};
+          SummarizeKeys(BestKernels(), layout.summaries(layer), tiles, scratch.data(), summary.data());
+          ASSERT_EQ(std::memcmp(summary.data(), arena.tile(page, place), place.bytes), 0)
               << "layer " << layer << " page " << i;
         }
       }
@@ -220,7 +245,7 @@ class SelectingModel : public ::testing::Test {
   const std::vector<Token> text_ = Text(kTextTokens, 1);
 };
 
-TEST_F(SelectingModel, SelectsWhatItsOwnTokensSay) {
+TEST_P(SelectingModel, SelectsWhatItsOwnTokensSay) {
   PageTable table;
   Compute(table, Tokens());
   ExpectSummaries(table);
@@ -240,7 +265,7 @@ TEST_F(SelectingModel, SelectsWhatItsOwnTokensSay) {
   EXPECT_EQ(Decode(pieces), expected);
 }
 
-TEST_F(SelectingModel, SummariesFollowForksAndCopies) {
+TEST_P(SelectingModel, SummariesFollowForksAndCopies) {
   PageTable alone;
   Compute(alone, Tokens());
   const auto expected = Decode(alone);
@@ -255,7 +280,7 @@ TEST_F(SelectingModel, SummariesFollowForksAndCopies) {
   ExpectSummaries(table);
 }
 
-TEST_F(SelectingModel, SummariesComeWithCachedPages) {
+TEST_P(SelectingModel, SummariesComeWithCachedPages) {
   PageTable table;
   Compute(table, Tokens());
   const auto expected = Decode(table);
@@ -277,6 +302,9 @@ TEST_F(SelectingModel, SummariesComeWithCachedPages) {
   Compute(part, std::span(branch).subspan(matched));
   ExpectSummaries(part);
 }
+
+INSTANTIATE_TEST_SUITE_P(Policies, SelectingModel, ::testing::ValuesIn(Policies()),
+                         [](const auto& info) { return info.param; });
 
 }  // namespace
 }  // namespace quire

@@ -56,8 +56,10 @@ TEST(SteadyState, DecodingWithSeveralTypesOfPagesTakesNoMemory) {
 
 TEST(SteadyState, SelectingPagesTakesNoMemory) {
   const std::string path = std::string(QUIRE_SOURCE_DIR) + "/tests/data/families/gemma3/model.gguf";
-  const ModelOptions options{.selection = MakeSelectionPolicy("quest:dense_layers=0").value()};
-  EXPECT_EQ(TakenByDecoding(path, 100, 3, 10, options), 0u);
+  for (const std::string policy : {"lowbit", "quest"}) {
+    const ModelOptions options{.selection = MakeSelectionPolicy(policy + ":dense_layers=0").value()};
+    EXPECT_EQ(TakenByDecoding(path, 100, 3, 10, options), 0u) << policy;
+  }
 }
 
 TEST(SteadyState, DecodingOfARealModelTakesNoMemory) {

@@ -426,7 +426,9 @@ Result<std::vector<KvLayout>> KvLayoutsOf(const ModelConfig& config, std::span<c
     for (size_t i = 0; i < types.size(); ++i) {
       const int64_t window = config.layers[i].window;
       const bool selects = selection != nullptr && window == 0 && selection->Selects(static_cast<int>(i));
-      layers.push_back({.window = window, .type = types[i], .summaries = selects});
+      layers.push_back({.window = window,
+                        .type = types[i],
+                        .summaries = selects ? selection->summaries() : SummaryKind::kNone});
     }
     if (std::ranges::find(choices, layers) != choices.end()) {
       return Fail(ErrorCode::kInvalidArgument, "KV pages of type '{}' are asked for twice; give it once",

@@ -1,6 +1,6 @@
 // The selection family: which pages of a sequence a query reads, in the layers that may select. Nothing
-// leaves: what one query does not read, the next one may. A policy sees bounds on scores and returns pages;
-// model's SelectedAttention carries it out.
+// leaves: what one query does not read, the next one may. A policy sees what summaries of pages tell about
+// scores and returns pages; model's SelectedAttention carries it out.
 //
 // To add one: a file in selection/ that defines its SelectionRow, a line in selection_table.cc, a line in
 // CMakeLists.txt.
@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "quire/base/result.h"
+#include "quire/kernels/page_summary.h"
 #include "quire/policies/policy_spec.h"
 
 namespace quire {
@@ -21,9 +22,10 @@ namespace quire {
 // Of a query: the pages before its own, which are full. Its own page is always read.
 struct SelectionFacts {
   int64_t pages = 0;
-  // [heads][pages]: the highest score, scaled, that a key of the page can have with each of the query heads
-  // that read the same keys. May be overwritten.
-  std::span<float> bounds;
+  // [heads][pages]: the highest score, scaled, of a key of the page with each of the query heads that read
+  // the same keys: with summaries of extremes what it can be at most, with codes what it is, nearly. May be
+  // overwritten.
+  std::span<float> scores;
 };
 
 // Select is called by several threads at once.
@@ -32,6 +34,8 @@ class SelectionPolicy {
   virtual ~SelectionPolicy() = default;
   // Whether queries of the layer select; else they read everything.
   virtual bool Selects(int layer) const = 0;
+  // Of the keys, what the policy looks at.
+  virtual SummaryKind summaries() const = 0;
   // Sets `pages` to those that are read, in ascending order. REQUIRES: there is a page.
   virtual void Select(const SelectionFacts& facts, std::vector<int64_t>& pages) const = 0;
 };

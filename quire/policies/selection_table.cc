@@ -2,10 +2,11 @@
 
 namespace quire {
 
+extern const SelectionRow kLowBitSelection;
 extern const SelectionRow kQuestSelection;
 
 namespace {
-constexpr const SelectionRow* kTable[] = {&kQuestSelection};
+constexpr const SelectionRow* kTable[] = {&kLowBitSelection, &kQuestSelection};
 }  // namespace
 
 std::span<const SelectionRow* const> SelectionTable() { return kTable; }

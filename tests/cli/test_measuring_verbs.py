@@ -73,11 +73,12 @@ def test_bench_kv_weighs_the_ways_to_keep_kv(quire, smollm2, tmp_path):
                               "--json", "-").stdout)
     assert report["bench"] == "kv" and report["settings"]["samples"] == 5
     rows = {row["kv"]: row for row in report["results"]}
-    assert list(rows) == ["f16", "f32", "bf16", "fp8", "int8", "int4", "window", "quest"]
+    assert list(rows) == ["f16", "f32", "bf16", "fp8", "int8", "int4", "window", "lowbit", "quest"]
     assert rows["f16"]["class"] == "full" and rows["int8"]["class"] == "codec" and rows["window"]["class"] == "eviction"
     assert rows["f32"]["bytes_per_token"] == 2 * rows["f16"]["bytes_per_token"] > 3.8 * rows["int8"]["bytes_per_token"]
     assert rows["window"]["bytes_per_token"] == rows["f16"]["bytes_per_token"] / 4
-    assert rows["quest"]["class"] == "selection" and rows["quest"]["bytes_per_token"] > rows["f16"]["bytes_per_token"]
+    assert rows["quest"]["class"] == rows["lowbit"]["class"] == "selection"
+    assert rows["quest"]["bytes_per_token"] > rows["lowbit"]["bytes_per_token"] > rows["f16"]["bytes_per_token"]
     assert rows["f16"]["nll_change"] == 0 and abs(rows["int8"]["nll_change"]) < 0.05
     for row in rows.values():
         assert row["tokens_per_second"] > 0 and row["first_token_seconds"][0] > 0
