@@ -14,7 +14,7 @@ class BenchTraceVerb final : public Verb {
  public:
   Flags MakeFlags() override {
     Flags flags("bench trace", "FILE [flags]",
-                "Writes a load for bench replay: the lengths of Azure's conversations, in bursts.");
+                "Writes a load for bench replay: Azure's lengths of conversations or others, in bursts.");
     flags.Add({"FILE", &file_, "", "JSON lines; -: standard output", {}, true});
     flags.Add({"-n,--requests", &options_.requests, "N", "so many", {.min = 1, .max = 1e7}});
     flags.Add({"--rate", &options_.rate, "F", "requests a second, on average", {.min = 1e-6, .max = 1e6}});
@@ -23,6 +23,15 @@ class BenchTraceVerb final : public Verb {
                "CV",
                "variation of the gaps between them; 1: Poisson",
                {.min = 0.05, .max = 20}});
+    flags.Add(
+        {"-p,--prompt-tokens", &options_.prompt_tokens, "N", "of every prompt; 0: as Azure's", {.max = 1e6}});
+    flags.Add(
+        {"--output-tokens", &options_.output_tokens, "N", "of every output; 0: as Azure's", {.max = 1e6}});
+    flags.Add({"--shared-tokens",
+               &options_.shared_tokens,
+               "N",
+               "that all first prompts begin with, besides; a multiple of 512",
+               {.max = 1e6}});
     flags.Add({"--failures",
                &options_.failure_share,
                "P",
@@ -36,6 +45,10 @@ class BenchTraceVerb final : public Verb {
   }
 
   Result<int> Run() override {
+    if (options_.shared_tokens % kHashTokens != 0) {
+      return Fail(ErrorCode::kInvalidArgument, "--shared-tokens is {}; it must be a multiple of {}",
+                  options_.shared_tokens, kHashTokens);
+    }
     options_.seed = *seed_;
     const std::string lines = TraceLines(GenerateTrace(options_));
     QUIRE_TRY(file_ == "-" ? WriteOut(lines) : WriteFile(file_, "trace", lines));

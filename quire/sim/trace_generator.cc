@@ -19,8 +19,9 @@ constexpr double kOutputQuantiles[] = {7,   33,  45,  53,  60,  68,  75,  81,  8
                                        95,  99,  104, 110, 118, 129, 141, 157, 171, 195, 223,
                                        377, 389, 395, 397, 402, 411, 416, 427, 440, 502, 1000};
 
-// Draws from the distribution, evenly between two quantiles.
-int64_t DrawLength(std::span<const double> quantiles, RandomNumbers& numbers) {
+// `fixed`, where it is given; else drawn from the distribution, evenly between two quantiles.
+int64_t Length(int64_t fixed, std::span<const double> quantiles, RandomNumbers& numbers) {
+  if (fixed > 0) return fixed;
   const double at = numbers.Uniform() * static_cast<double>(quantiles.size() - 1);
   const auto below = static_cast<size_t>(at);
   const double share = at - static_cast<double>(below);
@@ -36,14 +37,15 @@ std::vector<TraceRequest> GenerateTrace(const TraceOptions& options) {
   for (int64_t i = 0; i < options.requests; ++i) {
     TraceRequest& request = trace.emplace_back();
     request.arrival_s = arrival;
-    request.prompt_tokens = DrawLength(kPromptQuantiles, numbers);
-    request.output_tokens = DrawLength(kOutputQuantiles, numbers);
+    request.prompt_tokens = options.shared_tokens + Length(options.prompt_tokens, kPromptQuantiles, numbers);
+    request.output_tokens = Length(options.output_tokens, kOutputQuantiles, numbers);
+    for (int64_t id = 0; id < options.shared_tokens / kHashTokens; ++id) request.hash_ids.push_back(id);
     if (numbers.Uniform() < options.failure_share) request.output_tokens = 0;
     while (numbers.Uniform() < 1 - 1 / options.turns) {
       request.turns.push_back({.pause_s = options.think_s * numbers.Gamma(1),
                                .tool = "",
-                               .prompt_tokens = DrawLength(kPromptQuantiles, numbers),
-                               .output_tokens = DrawLength(kOutputQuantiles, numbers)});
+                               .prompt_tokens = Length(options.prompt_tokens, kPromptQuantiles, numbers),
+                               .output_tokens = Length(options.output_tokens, kOutputQuantiles, numbers)});
     }
     arrival += numbers.Gamma(options.burst_cv) / options.rate;
   }
@@ -57,6 +59,7 @@ std::string TraceLines(std::span<const TraceRequest> trace) {
     ordered_json line = {{"timestamp", 1000 * request.arrival_s},
                          {"input_length", request.prompt_tokens},
                          {"output_length", request.output_tokens}};
+    if (!request.hash_ids.empty()) line["hash_ids"] = request.hash_ids;
     for (const TraceTurn& turn : request.turns) {
       line["turns"].push_back({{"input_length", turn.prompt_tokens},
                                {"output_length", turn.output_tokens},

@@ -92,6 +92,26 @@ TEST(TraceGenerator, IsReadBackAsItIs) {
   EXPECT_NEAR(pauses / static_cast<double>(turns - 300), 4, 0.6);
 }
 
+TEST(TraceGenerator, LengthsMayBeGivenAndBeginningsShared) {
+  const auto trace = GenerateTrace({.requests = 50,
+                                    .failure_share = 0.3,
+                                    .prompt_tokens = 64,
+                                    .output_tokens = 7,
+                                    .shared_tokens = 2 * kHashTokens,
+                                    .turns = 2});
+  const auto read = ParseTrace(TraceLines(trace));
+  ASSERT_TRUE(read) << read.error().message;
+  int failures = 0;
+  for (const TraceRequest& request : *read) {
+    EXPECT_EQ(request.prompt_tokens, 2 * kHashTokens + 64);
+    EXPECT_EQ(request.hash_ids, (std::vector<int64_t>{0, 1}));
+    EXPECT_TRUE(request.output_tokens == 7 || request.output_tokens == 0);
+    failures += request.output_tokens == 0;
+    for (const TraceTurn& turn : request.turns) EXPECT_EQ(turn.prompt_tokens, 64);
+  }
+  EXPECT_GT(failures, 0);
+}
+
 TEST(TraceGenerator, KeepsTheRateWhateverTheBursts) {
   for (const double cv : {0.5, 1.0, 2.0, 4.0}) {
     const std::vector<double> gaps =

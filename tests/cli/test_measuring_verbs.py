@@ -177,6 +177,16 @@ def test_bench_trace_writes_a_load_that_replays(quire, smollm2, tmp_path):
     assert "cannot write" in one_sentence(quire("bench", "trace", "/nowhere/x.jsonl"))
 
 
+def test_bench_trace_writes_a_load_of_equal_requests(quire, smollm2):
+    equal = ["-n", "6", "-p", "32", "--output-tokens", "4", "--shared-tokens", "512"]
+    assert quire("bench", "trace", "load.jsonl", *equal).returncode == 0
+    report = json.loads(quire("bench", "replay", smollm2, "load.jsonl", "-n", "0", "--users", "3", "--length-scale", "0.25",
+                              "--prefix-caching", "on", "--json", "-").stdout)
+    assert report["done"] == 6 and report["prompt_tokens"] == 6 * (512 + 32) / 4 and report["output_tokens"] == 6
+    assert report["cached_tokens"] >= 3 * 128, "those who come later find what the first ones left"
+    assert "multiple of 512" in one_sentence(quire("bench", "trace", "-", "--shared-tokens", "100"))
+
+
 def test_inspect_of_what_is_no_model(quire, tmp_path):
     (tmp_path / "x.gguf").write_bytes(b"GGUF\x03\0\0\0" + b"\xff" * 40)
     assert "x.gguf" in one_sentence(quire("inspect", tmp_path / "x.gguf"))
