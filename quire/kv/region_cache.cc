@@ -18,8 +18,8 @@ namespace {
 
 constexpr int64_t kTrimPages = 16;  // behind a window, that are given back at a time
 // Of what is used, the part that may wait for the next one, but that much in any case.
-constexpr int64_t kWaitingShare = 16;
-constexpr int64_t kWaitingBytes = int64_t{16} << 20;
+constexpr int64_t kWaitingShare = 32;
+constexpr int64_t kWaitingBytes = int64_t{8} << 20;
 
 // Adds the time of its life to `sum`.
 class Timed {

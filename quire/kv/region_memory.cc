@@ -12,7 +12,7 @@
 namespace quire {
 namespace {
 
-constexpr int64_t kSpares = 8;       // huge pages that are ready, of which a prompt takes some at once
+constexpr int64_t kSpares = 4;       // huge pages that are ready, of which a prompt takes some at once
 constexpr int64_t kLongBlocks = 16;  // from there on a sequence ends in a huge page
 
 int64_t RoundUp(int64_t bytes, int64_t unit) { return (bytes + unit - 1) / unit * unit; }
