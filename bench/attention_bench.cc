@@ -168,62 +168,92 @@ void BenchShared(ThreadPool& pool) {
 constexpr int kHeadDim = 64;
 constexpr float kScale = 0.125f;
 
-// x[i] = exp(x[i] - max) / their sum, for the compiler to make vectors of.
+// x[i] = exp(kScale * (x[i] - max)) / their sum, in vectors: the compiler may not reorder sums, so there are
+// as many as a vector has lanes. REQUIRES: n is a multiple of kLanes.
+constexpr int64_t kLanes = 16;
 __attribute__((target_clones("avx512f", "avx2,fma", "default"), optimize("O3"))) void SoftmaxRow(float* x,
                                                                                                  int64_t n) {
-  float max = x[0], total = 0;
-  for (int64_t i = 0; i < n; ++i) max = x[i] > max ? x[i] : max;
-  for (int64_t i = 0; i < n; ++i) {
-    float t = (x[i] - max) * (kScale * 1.44269504f);
-    t = t > -126.0f ? t : -126.0f;
-    const auto whole = static_cast<int32_t>(t - 0.5f);
-    const float f = t - static_cast<float>(whole);
-    const float p =
-        0.99999926f + f * (0.69312181f + f * (0.24024745f + f * (5.591786e-2f + f * 9.57009e-3f)));
-    x[i] = p * __builtin_bit_cast(float, (whole + 127) << 23);
-    total += x[i];
+  float maxima[kLanes], sums[kLanes] = {};
+  for (int64_t l = 0; l < kLanes; ++l) maxima[l] = x[l];
+  for (int64_t i = 0; i < n; i += kLanes) {
+    for (int64_t l = 0; l < kLanes; ++l) maxima[l] = x[i + l] > maxima[l] ? x[i + l] : maxima[l];
   }
+  const float max = *std::max_element(maxima, maxima + kLanes);
+  for (int64_t i = 0; i < n; i += kLanes) {
+    for (int64_t l = 0; l < kLanes; ++l) {
+      float t = (x[i + l] - max) * (kScale * 1.44269504f);
+      t = t > -126.0f ? t : -126.0f;
+      const auto whole = static_cast<int32_t>(t - 0.5f);
+      const float f = t - static_cast<float>(whole);
+      const float p =
+          0.99999926f + f * (0.69312181f + f * (0.24024745f + f * (5.591786e-2f + f * 9.57009e-3f)));
+      x[i + l] = p * __builtin_bit_cast(float, (whole + 127) << 23);
+      sums[l] += x[i + l];
+    }
+  }
+  float total = 0;
+  for (const float sum : sums) total += sum;
   const float inverse = 1 / total;
   for (int64_t i = 0; i < n; ++i) x[i] *= inverse;
 }
 
+__attribute__((target_clones("avx512f", "avx2,fma", "default"), optimize("O3"))) void ScaleAll(float* x,
+                                                                                               int64_t n) {
+  for (int64_t i = 0; i < n; ++i) x[i] *= 0.5f;
+}
+
 // One head of causal attention over a prompt, all scores of it written down: a pass for them, one for the
-// softmax and one for the values. The products are those of the weights, on keys packed as such.
+// softmax and one for the values. The products are those of the weights, on keys and values packed as such. A
+// row of scores ends a line after the next one begins to be a power of two away, or all rows would share a
+// few sets of the caches; the values are taken in parts whose scores stay in the cache for all dimensions.
 class ThreePasses {
  public:
   explicit ThreePasses(int64_t tokens)
       : tokens_(tokens),
+        stride_(tokens + kLanes),
         q_(RandomFloats(tokens * kHeadDim, 3)),
         out_(q_.size()),
-        scores_(AlignedBuffer::Allocate(tokens * tokens * sizeof(float)).value()) {
-    const std::vector<float> k = RandomFloats(tokens * kHeadDim, 1);
-    k_ = Packed(k, tokens, kHeadDim);
-    v_ = Packed(RandomFloats(tokens * kHeadDim, 2), kHeadDim, tokens);
+        scores_(AlignedBuffer::Allocate(tokens * stride_ * sizeof(float)).value()) {
+    k_ = Packed(RandomFloats(tokens * kHeadDim, 1), tokens, kHeadDim);
+    for (int64_t t = 0; t < tokens; t += kPart) {
+      v_.push_back(Packed(RandomFloats(kPart * kHeadDim, 2 + t), kHeadDim, kPart));
+    }
   }
 
-  void Run() {
-    const KernelTable& kernels = BestKernels();
-    float* scores = scores_.as<float>();
+  void Run() { Scores(), Softmax(), Values(); }
+  void Scores() {
+    const PackedMatrix k{DType::kF32, tokens_, kHeadDim, k_.data()};
     for (int64_t t = 0; t < tokens_; t += kRows) {
-      const PackedMatrix k{DType::kF32, tokens_, kHeadDim, k_.data()};
-      kernels.matmul_f32(k, 0, (t + kRows) / kPanelRows, &q_[t * kHeadDim], kHeadDim, kRows,
-                         scores + t * tokens_, tokens_);
+      BestKernels().matmul_f32(k, 0, (t + kRows) / kPanelRows, &q_[t * kHeadDim], kHeadDim, kRows, row(t),
+                               stride_);
     }
+  }
+  // Behind its own position a row has weights of zero, as far as the values are multiplied.
+  void Softmax() {
     for (int64_t t = 0; t < tokens_; ++t) {
-      SoftmaxRow(scores + t * tokens_, t + 1);
-      std::fill(scores + t * tokens_ + t + 1, scores + t * tokens_ + (t / kRows + 1) * kRows, 0.0f);
+      const int64_t lanes = (t / kLanes + 1) * kLanes, end = (t / kPart + 1) * kPart;
+      std::fill(row(t) + t + 1, row(t) + lanes, -1e30f);
+      SoftmaxRow(row(t), lanes);
+      std::fill(row(t) + lanes, row(t) + end, 0.0f);
     }
-    const auto panel_bytes = static_cast<int64_t>(PanelBytes(DType::kF32, tokens_));
+  }
+  void Values() {
+    std::vector<float> part(kRows * kHeadDim);
     for (int64_t t = 0; t < tokens_; t += kRows) {
-      for (int64_t d = 0; d < kHeadDim; d += kPanelRows) {
-        const PackedMatrix v{DType::kF32, kPanelRows, t + kRows, v_.data() + d / kPanelRows * panel_bytes};
-        kernels.matmul_f32(v, 0, 1, scores + t * tokens_, tokens_, kRows, &out_[t * kHeadDim + d], kHeadDim);
+      float* out = &out_[t * kHeadDim];
+      std::fill_n(out, part.size(), 0.0f);
+      for (int64_t p = 0; p * kPart < t + kRows; ++p) {
+        const PackedMatrix v{DType::kF32, kHeadDim, kPart, v_[p].data()};
+        BestKernels().matmul_f32(v, 0, v.panels(), row(t) + p * kPart, stride_, kRows, part.data(), kHeadDim);
+        for (size_t i = 0; i < part.size(); ++i) out[i] += part[i];
       }
     }
   }
+  // That the passes go through.
+  double scores() const { return static_cast<double>(tokens_) * static_cast<double>(tokens_ + kRows) / 2; }
 
  private:
-  static constexpr int64_t kRows = 128;
+  static constexpr int64_t kRows = 128, kPart = 128;
   static AlignedBuffer Packed(const std::vector<float>& x, int64_t rows, int64_t cols) {
     const auto panels = rows / kPanelRows;
     AlignedBuffer packed = AlignedBuffer::Allocate(panels * PanelBytes(DType::kF32, cols)).value();
@@ -231,10 +261,12 @@ class ThreePasses {
                        packed.data());
     return packed;
   }
+  float* row(int64_t t) { return scores_.as<float>() + t * stride_; }
 
-  int64_t tokens_;
+  int64_t tokens_, stride_;
   std::vector<float> q_, out_;
-  AlignedBuffer scores_, k_, v_;
+  AlignedBuffer scores_, k_;
+  std::vector<AlignedBuffer> v_;  // by part of the positions
 };
 
 // The same as the model calls it.
@@ -269,44 +301,43 @@ class OnePass {
   StepPlan step_;
 };
 
-// Seconds to read and write a byte of memory that no cache holds.
+// Seconds to read or to write a byte of memory that no cache holds, in a pass that does both.
 double SecondsPerByte(ThreadPool& pool) {
-  constexpr int64_t kBytes = int64_t{512} << 20;
-  const AlignedBuffer buffer = AlignedBuffer::Allocate(kBytes).value();
-  std::memset(buffer.data(), 1, kBytes);
-  const double seconds =
-      SecondsOf(pool, [&] { std::memcpy(buffer.data(), buffer.data() + kBytes / 2, kBytes / 2); });
-  return seconds / kBytes;
+  constexpr int64_t kFloats = int64_t{64} << 20;
+  const AlignedBuffer buffer = AlignedBuffer::Allocate(kFloats * sizeof(float)).value();
+  float* x = buffer.as<float>();
+  std::fill_n(x, kFloats, 1.0f);
+  const double seconds = SecondsOf(pool, [&] { ScaleAll(x, kFloats); });
+  return seconds / (2.0 * kFloats * sizeof(float));
 }
 
-// Per pair of query and key both do the same arithmetic; three passes also write a score, read and write it,
-// and read it. Costs per pair are measured where the scores stay in the cache.
+// Both do the same arithmetic, whose cost per score is measured where the scores stay in the cache; three
+// passes also fetch and write the line of a score, read and write it, and read it.
 void BenchOnePass(ThreadPool& pool) {
   constexpr int64_t kTokens = 16384, kSmall = 512;
   const auto pairs = [](double tokens) { return tokens * (tokens + 1) / 2; };
   const auto fastest = [&](auto& passes) {
     double seconds = 1e9;
     for (int i = 0; i < 20; ++i) seconds = std::min(seconds, SecondsOf(pool, [&] { passes.Run(); }));
-    return seconds / pairs(kSmall);
+    return seconds;
   };
   OnePass one_small(pool, kSmall), one(pool, kTokens);
   ThreePasses three_small(kSmall), three(kTokens);
-  const double one_pair_s = fastest(one_small), three_pair_s = fastest(three_small);
   one.Run(), three.Run();
-  std::vector<double> one_s, three_s;
-  double byte_s = 1e9;
+  std::vector<double> one_s, three_s, models;
+  constexpr double kScoreBytes = 5 * sizeof(float);
   for (int round = 0; round < kRounds; ++round) {
+    const double score_s = fastest(three_small) / three_small.scores() + kScoreBytes * SecondsPerByte(pool);
+    models.push_back(fastest(one_small) / pairs(kSmall) * pairs(kTokens) / (score_s * three.scores()));
     one_s.push_back(SecondsOf(pool, [&] { one.Run(); }));
     three_s.push_back(SecondsOf(pool, [&] { three.Run(); }));
-    byte_s = std::min(byte_s, SecondsPerByte(pool));
   }
+  std::ranges::sort(models);
   const Ratio ratio = RatioOf(one_s, three_s);
-  constexpr double kScoreBytes = 4 * sizeof(float);
-  const double model = one_pair_s / (three_pair_s + kScoreBytes * byte_s);
   fmt::print(
-      "onepass {} tokens: {:.3f} ({:.3f}..{:.3f}) of the time of three passes, the model says {:.3f}; "
-      "scratch 1/{:.0f}\n",
-      kTokens, ratio.median, ratio.min, ratio.max, model,
+      "onepass {} tokens: {:.3f} ({:.3f}..{:.3f}) of the time of three passes, the model says {:.3f} "
+      "({:.3f}..{:.3f}); scratch 1/{:.0f}\n",
+      kTokens, ratio.median, ratio.min, ratio.max, models[kRounds / 2], models.front(), models.back(),
       static_cast<double>(kTokens) * kTokens * sizeof(float) / one.scratch_bytes());
 }
 

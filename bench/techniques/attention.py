@@ -32,7 +32,7 @@ def shared_chunks(bench):
 @functools.cache
 def one_pass():
     text = output(program("bench/attention_bench"), "onepass")
-    found = re.search(r"tokens: ([\d.]+) \(.*\) of .* says ([\d.]+); scratch 1/(\d+)", text)
+    found = re.search(r"tokens: ([\d.]+) \(.*\) of .* says ([\d.]+) .*; scratch 1/(\d+)", text)
     return float(found[1]), float(found[2]), int(found[3])
 
 

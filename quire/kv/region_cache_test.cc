@@ -38,7 +38,7 @@ int64_t ResidentBytes(const RegionCache& cache) {
          std::ranges::count_if(resident, [](unsigned char r) { return (r & 1) != 0; });
 }
 
-TEST(RegionCache, TilesOfASequenceFollowEachOther) {
+TEST(RegionCache, PagesOfASequenceFollowEachOther) {
   const auto cache = MakeCache({0, 0, 0}, 100);
   PageTable a, b;
   ASSERT_EQ(cache->Reserve(a, 40), Verdict::kGranted);
@@ -46,11 +46,7 @@ TEST(RegionCache, TilesOfASequenceFollowEachOther) {
   ASSERT_EQ(cache->Reserve(a, 100), Verdict::kGranted);
   for (const PageTable* table : {&a, &b}) {
     const std::vector<PageId>& pages = table->groups[0];
-    for (const TilePlace tile : cache->layout().Tiles(0)) {
-      for (size_t i = 1; i < pages.size(); ++i) {
-        EXPECT_EQ(cache->arena().tile(pages[i], tile), cache->arena().tile(pages[i - 1], tile) + tile.bytes);
-      }
-    }
+    for (size_t i = 1; i < pages.size(); ++i) EXPECT_EQ(pages[i], pages[i - 1] + 1);
   }
   EXPECT_EQ(a.groups[0].size(), 9u);
   EXPECT_EQ(a.pages_held, 9);
@@ -64,39 +60,39 @@ TEST(RegionCache, CountsWhatHasMainMemory) {
       ASSERT_EQ(cache->Reserve(tables[i], 33 + 100 * static_cast<int64_t>(i)), Verdict::kGranted);
     }
     EXPECT_EQ(cache->Usage().used, ResidentBytes(*cache));
-    EXPECT_EQ(cache->Usage().committed, ResidentBytes(*cache));
+    EXPECT_GE(cache->Usage().committed, ResidentBytes(*cache)) << "with huge pages that wait";
     EXPECT_GE(cache->Usage().used, cache->Usage().filled);
     for (PageTable& table : tables) cache->Release(table);
     EXPECT_EQ(cache->Usage().used, 0);
     EXPECT_EQ(cache->Usage().filled, 0);
-    EXPECT_EQ(cache->Usage().committed, ResidentBytes(*cache)) << "kept for the next ones";
     ASSERT_TRUE(cache->Resize(cache->arena().page_bytes()));
-    EXPECT_LE(ResidentBytes(*cache), static_cast<int64_t>(cache->arena().page_bytes()));
+    EXPECT_EQ(ResidentBytes(*cache), 0);
+    EXPECT_LE(cache->Usage().committed, static_cast<int64_t>(kHugePageBytes)) << "one may be on its way";
   }
 }
 
-TEST(RegionCache, ALeftRegionIsTakenAgainWithWhatItHas) {
-  const auto cache = MakeCache({0}, 1000);
+TEST(RegionCache, HugePagesOfASequenceThatLeftAreTakenAgain) {
+  const auto cache = MakeCache(std::vector<int64_t>(8, 0), 1000);
   PageTable a, b;
-  ASSERT_EQ(cache->Reserve(a, 640), Verdict::kGranted);
-  const std::vector<int64_t> region = a.regions;
-  cache->Release(a);
+  ASSERT_EQ(cache->Reserve(a, kLongest / 4), Verdict::kGranted);
   const int64_t committed = cache->Usage().committed;
-  ASSERT_EQ(cache->Reserve(b, 512), Verdict::kGranted);
-  EXPECT_EQ(b.regions, region);
-  EXPECT_EQ(cache->Usage().committed, committed);
+  cache->Release(a);
+  EXPECT_GT(cache->Usage().committed, committed / 2);
+  ASSERT_EQ(cache->Reserve(b, kLongest / 4), Verdict::kGranted);
+  EXPECT_LE(cache->Usage().used, ResidentBytes(*cache));
 }
 
 // While a sequence generates, its next page gets memory before it is needed.
-TEST(RegionCache, CommitsAheadTokenByToken) {
+TEST(RegionCache, CommitsAhead) {
   const auto cache = MakeCache({0}, 1000);
   PageTable table;
   ASSERT_EQ(cache->Reserve(table, 32), Verdict::kGranted);
   for (int64_t tokens = 32; tokens < 320; ++tokens) {
-    const int64_t before = ResidentBytes(*cache);
     ASSERT_EQ(cache->Reserve(table, 1), Verdict::kGranted);
-    EXPECT_LE(ResidentBytes(*cache) - before, tokens == 32 ? 5 * 4096 : 4096) << tokens;
     ASSERT_GE(cache->Usage().committed, ResidentBytes(*cache));
+    if ((tokens + 1) % kPageTokens > 0) continue;
+    EXPECT_GE(cache->Usage().committed,
+              cache->Usage().used + static_cast<int64_t>(cache->arena().page_bytes()));
   }
 }
 
