@@ -49,7 +49,9 @@ AlignedBuffer::~AlignedBuffer() {
 }
 
 void AlignedBuffer::UseSmallPages() {
-  if (!std::exchange(small_pages_, true)) ::madvise(data_, bytes_, MADV_NOHUGEPAGE);
+  if (small_pages_) return;  // and writes nothing: other threads may look
+  small_pages_ = true;
+  ::madvise(data_, bytes_, MADV_NOHUGEPAGE);
 }
 
 void AlignedBuffer::Commit(size_t begin, size_t end, PageSize size) {

@@ -42,7 +42,7 @@ class Step {
       while (std::ssize(pages) < layout_.PageCount(position + count)) pages.push_back(NewPage(g));
     }
     tokens_.emplace_back(count, Token{1});
-    plan_.sequences.push_back({.position = position, .selects_from = selects_from});
+    plan_.sequences.push_back({.tokens = {}, .position = position, .selects_from = selects_from});
   }
 
   // What attention gives, layer by layer, where queries that select read a share of the pages.
