@@ -9,8 +9,7 @@
 #include "quire/base/clock.h"
 
 // Invariants:
-// - used_bytes_ is what the open regions' pages [begin, end) take, in whole pages of the system, or huge
-// ones.
+// - used_bytes_ is what the open regions' pages [begin, end) take, in whole pages of the system or huge ones.
 // - Main memory is more than the size only while used is; then nothing is ahead of need, and nothing waits.
 
 namespace quire {

@@ -53,7 +53,8 @@ class RegionMemory {
   void LimitWaiting(int64_t bytes) { pool_->Limit(bytes / kBlock); }
 
  private:
-  explicit RegionMemory(PageArena arena) : arena_(std::move(arena)), thread_(new BackgroundThread) {}
+  explicit RegionMemory(PageArena arena)
+      : arena_(std::move(arena)), thread_(std::make_unique<BackgroundThread>()) {}
   static constexpr auto kBlock = static_cast<int64_t>(kHugePageBytes);
 
   struct Span {

@@ -31,14 +31,14 @@ SelectedAttention::SelectedAttention(const KernelTable& kernels, ThreadPool& poo
       exact_(exact),
       policy_(std::move(policy)),
       scratch_(pool.threads()) {
+  const int most_page_tokens = std::ranges::max_element(layouts_, {}, &KvLayout::page_tokens)->page_tokens();
   for (Scratch& scratch : scratch_) {
     scratch.scores.resize(AttentionScratchFloats(heads_per_kv_, static_cast<int>(head_dim_)));
     scratch.partial_outs.resize(heads_per_kv_ * head_dim_);
     scratch.partial_lses.resize(heads_per_kv_);
     scratch.lses.resize(heads_per_kv_);
     scratch.rows.resize(heads_per_kv_);
-    const int page_tokens = std::ranges::max_element(layouts_, {}, &KvLayout::page_tokens)->page_tokens();
-    scratch.summarizing.resize(SummaryScratchFloats(page_tokens, static_cast<int>(head_dim_)));
+    scratch.summarizing.resize(SummaryScratchFloats(most_page_tokens, static_cast<int>(head_dim_)));
   }
 }
 

@@ -1,4 +1,5 @@
-// What policies that select by a score a page share: so many of the best pages as a budget allows.
+// What policies that select by a score a page share: heads that choose together, and as many of the best
+// pages as a budget allows.
 #ifndef QUIRE_POLICIES_PAGE_BUDGET_H_
 #define QUIRE_POLICIES_PAGE_BUDGET_H_
 
@@ -7,8 +8,19 @@
 #include <vector>
 
 #include "quire/policies/policy_spec.h"
+#include "quire/policies/selection.h"
 
 namespace quire {
+
+// One score a page for all heads, combine(so far, of the next head), in place of the first head's.
+template <class Combine>
+std::span<float> OverHeads(const SelectionFacts& facts, Combine combine) {
+  const std::span<float> all = facts.scores.first(facts.pages);
+  for (auto head = facts.scores.subspan(facts.pages); !head.empty(); head = head.subspan(facts.pages)) {
+    for (int64_t page = 0; page < facts.pages; ++page) all[page] = combine(all[page], head[page]);
+  }
+  return all;
+}
 
 // Which layers select, and how much their queries read.
 class PageBudget {

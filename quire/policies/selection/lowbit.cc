@@ -8,6 +8,7 @@
 // Loses:  what is spread over more pages than the budget. Memory is as much as without, and codes more.
 #include <algorithm>
 #include <cmath>
+#include <functional>
 
 #include "quire/policies/page_budget.h"
 #include "quire/policies/selection.h"
@@ -26,11 +27,7 @@ class LowBit final : public SelectionPolicy {
     for (auto head = facts.scores; !head.empty(); head = head.subspan(facts.pages)) {
       Softmax(head.first(facts.pages));
     }
-    const std::span<float> wanted = facts.scores.first(facts.pages);
-    for (auto head = facts.scores.subspan(facts.pages); !head.empty(); head = head.subspan(facts.pages)) {
-      for (int64_t page = 0; page < facts.pages; ++page) wanted[page] += head[page];
-    }
-    budget_.Choose(wanted, pages);
+    budget_.Choose(OverHeads(facts, std::plus<>()), pages);
   }
 
  private:

@@ -22,11 +22,7 @@ class Quest final : public SelectionPolicy {
   SummaryKind summaries() const override { return SummaryKind::kExtremes; }
 
   void Select(const SelectionFacts& facts, std::vector<int64_t>& pages) const override {
-    const std::span<float> best = facts.scores.first(facts.pages);
-    for (auto head = facts.scores.subspan(facts.pages); !head.empty(); head = head.subspan(facts.pages)) {
-      for (int64_t page = 0; page < facts.pages; ++page) best[page] = std::max(best[page], head[page]);
-    }
-    budget_.Choose(best, pages);
+    budget_.Choose(OverHeads(facts, [](float a, float b) { return std::max(a, b); }), pages);
   }
 
  private:
