@@ -21,7 +21,7 @@ namespace {
 constexpr int64_t kCols = 2048;
 constexpr int64_t kWeightBytes = int64_t{192} << 20;
 constexpr double kMostOperations = 6e9;  // multiply-adds of one call: large batches take fewer outputs
-constexpr int64_t kPanelsPerTask = 8;
+constexpr int64_t kPanelsPerTask = 16;
 
 // Seconds of the fastest of several calls.
 double Fastest(const std::function<void()>& call) {
@@ -74,13 +74,20 @@ void BenchType(const KernelTable& kernels, ThreadPool& pool, DType type) {
     const ActivationForms x(kernels, RandomFloats(rows * kCols, 1), rows, kCols);
     std::vector<float> y(rows * w.rows);
     const auto report = [&](std::string_view name, double seconds) {
-      fmt::print("{:5} {:10} m={:<4} {:7.1f} GB/s {:8.1f} GOPS\n", Info(type).name, name, rows,
+      fmt::print("{:5} {:11} m={:<4} {:7.1f} GB/s {:8.1f} GOPS\n", Info(type).name, name, rows,
                  used * panel_bytes / seconds / 1e9, 2.0 * rows * w.rows * kCols / seconds / 1e9);
     };
     if (IsQuantized(type)) {
       report("matmul_q8", Fastest([&] {
                pool.ParallelFor(used, kPanelsPerTask, [&](int64_t begin, int64_t end, int) {
                  kernels.matmul_q8(w, begin, end, x.int8(), y.data(), w.rows);
+               });
+             }));
+    }
+    if (IsQuantized(type) && kernels.matmul_wide != nullptr) {
+      report("matmul_wide", Fastest([&] {
+               pool.ParallelFor(used, kPanelsPerTask, [&](int64_t begin, int64_t end, int) {
+                 kernels.matmul_wide(w, begin, end, x.wide(), y.data(), w.rows);
                });
              }));
     }

@@ -45,7 +45,7 @@ class BenchVerb final : public Verb {
     flags.Add(
         {"--max-step-tokens", &step_tokens_, "N", "largest piece of a prompt", {.min = 1, .max = 65536}});
     flags.Add({"--exact", &exact_, "", "compute with f32 activations"});
-    AddBf16Prefill(flags, &bf16_prefill_);
+    AddFastPrefill(flags, &fast_prefill_);
     flags.Add({"--svg", &svg_, "FILE", "also draw the results there"});
     flags.Add({"--json", &json_, "FILE", "also write the results there; -: only them, to standard output"});
     return flags;
@@ -78,7 +78,7 @@ class BenchVerb final : public Verb {
     ProgressBar bar("loading " + model_);
     ModelOptions options;
     options.exact = exact_;
-    options.bf16_prefill = bf16_prefill_;
+    options.fast_prefill = fast_prefill_;
     options.kv_types = kv_types_;
     options.page_tokens = page_tokens_;
     options.max_step_tokens = std::max(step_tokens_, *std::ranges::max_element(batches_));
@@ -132,7 +132,7 @@ class BenchVerb final : public Verb {
     return fmt::format("{} ({}), {} kernels, {} threads, {} KV{}; medians of {}\n", model.info().name,
                        model.info().architecture, BestKernels().name, pool.threads(), kv_types_.Name(),
                        exact_          ? ", exact"
-                       : bf16_prefill_ ? ", prompts as bfloats"
+                       : fast_prefill_ ? ", fast prefill"
                                        : "",
                        repetitions_) +
            table.Render() +
@@ -155,7 +155,7 @@ class BenchVerb final : public Verb {
                                               {{"kv_type", kv_types_.Name()},
                                                {"kv_layout", kv_layout_},
                                                {"exact", exact_},
-                                               {"bf16_prefill", bf16_prefill_},
+                                               {"fast_prefill", fast_prefill_},
                                                {"page_tokens", page_tokens_},
                                                {"max_step_tokens", step_tokens_},
                                                {"repetitions", repetitions_}});
@@ -187,7 +187,7 @@ class BenchVerb final : public Verb {
   int repetitions_ = 3, threads_ = 0, page_tokens_ = 16;
   int64_t step_tokens_ = 512, shared_tokens_ = 0;
   bool exact_ = false;
-  bool bf16_prefill_ = false;
+  bool fast_prefill_ = false;
 };
 
 }  // namespace

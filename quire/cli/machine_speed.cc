@@ -33,8 +33,12 @@ constexpr int64_t kRowCounts[] = {1, 2, 4, 8, 16, 32, 64, 128};
 void Multiply(const KernelTable& kernels, const PackedMatrix& w, int64_t begin, int64_t end,
               ActivationForms& x, int64_t rows, float* y, int64_t y_stride) {
   const Linear linear{.matrix = w, .form = FormFor(w.type, /*exact=*/false, kernels)};
-  const Activations input{
-      .rows = rows, .cols = w.cols, .values = x.floats().data(), .int8 = x.int8(), .bfloat = x.bfloat()};
+  const Activations input{.rows = rows,
+                          .cols = w.cols,
+                          .values = x.floats().data(),
+                          .int8 = x.int8(),
+                          .bfloat = x.bfloat(),
+                          .wide = x.wide()};
   MultiplyPanels(kernels, {&linear, linear.form, y, y_stride}, input.Shaped(rows, w.cols), begin, end);
 }
 

@@ -46,9 +46,9 @@ void AddKvLayout(Flags& flags, std::string* layout) {
              {.choices = {"paged", "contiguous"}}});
 }
 
-void AddBf16Prefill(Flags& flags, bool* bf16_prefill) {
-  flags.Add(
-      {"--bf16-prefill", bf16_prefill, "", "on AMX: prompts as bfloats, faster; results depend on the step"});
+void AddFastPrefill(Flags& flags, bool* fast_prefill) {
+  flags.Add({"--fast-prefill", fast_prefill, "",
+             "on AMX: prompts with coarser int8, faster; results depend on the step"});
 }
 
 void RuntimeFlags::AddMachine(Flags& flags) {
@@ -67,7 +67,7 @@ void RuntimeFlags::AddMachine(Flags& flags) {
              "--max-model-len"});
   AddThreads(flags, &options.threads);
   flags.Add({"--exact", &options.exact, "", "compute with f32 activations and f32 KV pages"});
-  AddBf16Prefill(flags, &options.bf16_prefill);
+  AddFastPrefill(flags, &options.fast_prefill);
   flags.Add(
       {"--chat-template", &options.chat_template_file, "FILE", "use this Jinja template, not the model's"});
 }

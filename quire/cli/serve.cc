@@ -152,7 +152,7 @@ class ServeVerb final : public Verb {
                static_cast<double>(model.parameters) / 1e6, model.context_length);
     fmt::print(stderr, "kernels  {}, {} threads{}\n", BestKernels().name, runtime.pool->threads(),
                runtime_.options.exact          ? ", exact"
-               : runtime_.options.bf16_prefill ? ", prompts as bfloats"
+               : runtime_.options.fast_prefill ? ", fast prefill"
                                                : "");
     fmt::print(stderr, "memory   {}\n", runtime.kv_memory_reason);
     if (runtime.model->kv_layouts().size() > 1) fmt::print(stderr, "types    {}\n", Types(*runtime.model));

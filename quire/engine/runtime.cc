@@ -103,7 +103,7 @@ Status LoadModelAndTokenizer(Runtime& runtime, const RuntimeOptions& options) {
   auto model =
       LoadTransformer(runtime.files,
                       {.exact = options.exact,
-                       .bf16_prefill = options.bf16_prefill,
+                       .fast_prefill = options.fast_prefill,
                        .kv_types = options.kv_types.value_or(options.exact ? DType::kF32 : DType::kF16),
                        .more_kv_types = options.more_kv_types,
                        .page_tokens = options.page_tokens,
@@ -166,7 +166,7 @@ Result<std::unique_ptr<PageTier>> OpenDiskTier(Runtime& runtime, const RuntimeOp
   QUIRE_ASSIGN(std::string secret, ReadSecret(options.disk.key_file));
   std::string computing = fmt::format("{}{}", BestKernels().name,
                                       options.exact          ? " exact"
-                                      : options.bf16_prefill ? " bf16-prefill"
+                                      : options.fast_prefill ? " fast-prefill"
                                                              : "");
   if (!options.compressed.size.empty()) {
     QUIRE_ASSIGN(const PageCodecRow* codec, FindPageCodec(options.compressed.codec));

@@ -47,7 +47,7 @@ struct RuntimeOptions {
   std::string kv_selection = {};  // policy that chooses the pages that answers read; empty: all are read
   int page_tokens = 16;
   bool exact = false;
-  bool bf16_prefill = false;            // see ModelOptions
+  bool fast_prefill = false;            // see ModelOptions
   int threads = 0;                      // 0: UsableProcessors()
   std::string chat_template_file = {};  // empty: the model's own
   CompressedTierSettings compressed = {};

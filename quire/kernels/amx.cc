@@ -9,6 +9,8 @@
 #include "quire/kernels/kernel_tables.h"
 #include "quire/kernels/matmul_amx_bf16.inc"
 #include "quire/kernels/matmul_amx_int8.inc"
+//
+#include "quire/kernels/matmul_amx_wide.inc"
 
 namespace quire {
 namespace {
@@ -17,7 +19,9 @@ constexpr KernelTable WithTiles(KernelTable table) {
   table.matmul_q8 = MatmulAmxQ8;
   table.matmul_bf16 = MatmulAmxBf16;
   table.round_columns = RoundColumns;
-  table.bfloat_weights = BFloatWeights::kAll;
+  table.bfloat_weights = BFloatWeights::kPlain;
+  table.matmul_wide = MatmulAmxWide;
+  table.quantize_wide = QuantizeWide;
   table.attention_bf16 = AttentionAmx;
   return table;
 }

@@ -49,7 +49,7 @@ const KernelTable& BestKernels() {
 }
 
 bool MultipliesBFloats(const KernelTable& kernels, DType weights) {
-  return kernels.bfloat_weights == BFloatWeights::kAll ||
+  return (kernels.bfloat_weights == BFloatWeights::kPlain && !IsQuantized(weights)) ||
          (kernels.bfloat_weights == BFloatWeights::kBFloats && weights == DType::kBF16);
 }
 

@@ -77,9 +77,50 @@ struct BFloatActivations {
   }
 };
 
+// Activations as int8 in wide groups: x = scale * q, with one scale for kWideGroup columns of a row. They lie
+// in the order in which tiles read them, [slab][rows / 16][tile of columns][16 rows][64 columns], with their
+// scales beside them, [slab][rows / 16][wide group][16 rows]. Columns past the last are zeros where their
+// tile has others; all else may hold anything. REQUIRES: cols % kActivationGroup == 0.
+inline constexpr int64_t kWideGroup = 256, kWideTileCols = 64, kWideSlabTiles = 16;
+inline constexpr int64_t kWideGroupTiles = kWideGroup / kWideTileCols, kWideTileBytes = 16 * kWideTileCols;
+struct WideActivations {
+  int64_t rows = 0;
+  int64_t cols = 0;
+  int64_t row_blocks = 0;    // that there is memory for
+  int8_t* values = nullptr;  // ValueBytes(16 * row_blocks, cols), 64-byte aligned
+  float* scales = nullptr;   // ScaleFloats(16 * row_blocks, cols)
+
+  static int64_t Tiles(int64_t cols) { return (cols + kWideTileCols - 1) / kWideTileCols; }
+  static int64_t Slabs(int64_t cols) { return (Tiles(cols) + kWideSlabTiles - 1) / kWideSlabTiles; }
+  static int64_t RowBlocks(int64_t rows) { return (rows + 15) / 16; }
+  static int64_t ValueBytes(int64_t rows, int64_t cols) {
+    return Slabs(cols) * RowBlocks(rows) * kWideSlabTiles * kWideTileBytes;
+  }
+  static int64_t ScaleFloats(int64_t rows, int64_t cols) {
+    return Slabs(cols) * RowBlocks(rows) * (kWideSlabTiles / kWideGroupTiles) * 16;
+  }
+
+  int64_t tiles() const { return Tiles(cols); }
+  int64_t padded_cols() const { return tiles() * kWideTileCols; }
+  // Of a block of 16 rows; what belongs to a slab follows each other.
+  int8_t* Tile(int64_t row_block, int64_t tile) const {
+    const int64_t slab = tile / kWideSlabTiles, in_slab = tile % kWideSlabTiles;
+    return values + ((slab * row_blocks + row_block) * kWideSlabTiles + in_slab) * kWideTileBytes;
+  }
+  float* Scales(int64_t row_block, int64_t group) const {
+    constexpr int64_t kGroups = kWideSlabTiles / kWideGroupTiles;
+    return scales + ((group / kGroups * row_blocks + row_block) * kGroups + group % kGroups) * 16;
+  }
+  int8_t* At(int64_t row, int64_t col) const {
+    return Tile(row / 16, col / kWideTileCols) + row % 16 * kWideTileCols + col % kWideTileCols;
+  }
+  float* Scale(int64_t row, int64_t group) const { return Scales(row / 16, group) + row % 16; }
+};
+
 // Which weights are multiplied with bfloats: where a processor has no fast instructions for it, none; with
-// VDPBF16PS those that are bfloats themselves; with tiles all, rounded to bfloats as they are read.
-enum class BFloatWeights { kNone, kBFloats, kAll };
+// VDPBF16PS those that are bfloats themselves; with tiles all plain ones, rounded to bfloats as they are
+// read.
+enum class BFloatWeights { kNone, kBFloats, kPlain };
 
 // The KV of one (sequence, KV head) for attention: tile pointers, one per page, in sequence order. Within a
 // page of `page_tokens` tokens K is stored dimension-major, [head_dim][page_tokens], so that one vector holds
@@ -139,12 +180,19 @@ struct KernelTable {
   // The same with bfloats, for the types of weights that bfloat_weights names. Null where it names none.
   void (*matmul_bf16)(const PackedMatrix& w, int64_t panel_begin, int64_t panel_end,
                       const BFloatActivations& x, float* y, int64_t y_stride);
-  // Rounds columns [begin, end) of row `row`, which are x[begin .. end), to bfloats, and fills the last block
-  // of columns with zeros. REQUIRES: begin % kBFloatCols == 0, and end too unless it is the number of
+  // Rounds columns [begin, end) of row `row`, which are x[0 .. end - begin), to bfloats, and fills the last
+  // block of columns with zeros. REQUIRES: begin % kBFloatCols == 0, and end too unless it is the number of
   // columns.
   void (*round_columns)(const float* x, int64_t row, int64_t begin, int64_t end,
                         const BFloatActivations& out);
   BFloatWeights bfloat_weights;
+  // The same with wide groups, for quantized weights, which are rounded again to int8 with one scale for
+  // kWideGroup columns of an output. Null where there are no tiles to make it fast.
+  void (*matmul_wide)(const PackedMatrix& w, int64_t panel_begin, int64_t panel_end, const WideActivations& x,
+                      float* y, int64_t y_stride);
+  // Quantizes columns [begin, end) of row `row`, which are x[0 .. end - begin). REQUIRES: begin % kWideGroup
+  // == 0, and end too unless it is the number of columns.
+  void (*quantize_wide)(const float* x, int64_t row, int64_t begin, int64_t end, const WideActivations& out);
 
   // -- Attention ------------------------------------------------------------------------------------------
   // Writes one token's K and V (head_dim floats each) into token slot `slot` of a page's tiles.

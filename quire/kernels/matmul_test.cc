@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <cstring>
 #include <limits>
@@ -100,6 +101,92 @@ TEST_P(Matmul, Bf16EqualsTheProductInDoublePrecision) {
   }
 }
 
+// Every 32 values of a row, times the orthonormal Hadamard matrix, in double precision.
+std::vector<float> Rotated(const std::vector<float>& x) {
+  std::vector<float> rotated(x.size());
+  for (size_t i = 0; i < x.size(); ++i) {
+    const size_t group = i & ~size_t{31};
+    double sum = 0;
+    for (size_t k = 0; k < 32; ++k) sum += std::popcount(i & k & 31) % 2 == 0 ? x[group + k] : -x[group + k];
+    rotated[i] = static_cast<float>(sum / std::sqrt(32.0));
+  }
+  return rotated;
+}
+
+// The largest magnitude of each wide group of each row.
+std::vector<float> LargestOfWideGroups(const std::vector<float>& values, int64_t cols) {
+  const int64_t groups = (cols + kWideGroup - 1) / kWideGroup;
+  std::vector<float> largest(values.size() / cols * groups);
+  for (size_t i = 0; i < values.size(); ++i) {
+    float& of_group = largest[i / cols * groups + i % cols / kWideGroup];
+    of_group = std::max(of_group, std::abs(values[i]));
+  }
+  return largest;
+}
+
+// Each factor of a term may be half a step off, of what both are once rotated. The step of weights may be
+// that of a little more than their largest magnitude.
+TEST_P(Matmul, WideIsWithinHalfAStepOfEachFactor) {
+  if (kernels().matmul_wide == nullptr) GTEST_SKIP() << "no tiles in this table";
+  for (DType type : AllTypes()) {
+    if (!IsQuantized(type)) continue;
+    std::vector<Shape> shapes = ShapesFor(type);
+    shapes.insert(shapes.end(), {{70, 600, 2304}, {40, 48, 1280}});
+    for (const Shape& shape : shapes) {
+      const TestMatrix matrix(kernels(), type, shape.outputs, shape.cols, 3);
+      const ActivationForms forms(kernels(), RandomFloats(shape.rows * shape.cols, 4), shape.rows,
+                                  shape.cols);
+      std::vector<float> y(shape.rows * shape.outputs, NAN);
+      kernels().matmul_wide(matrix.packed, 0, matrix.packed.panels(), forms.wide(), y.data(), shape.outputs);
+      const std::vector<float> w = Rotated(matrix.Dequantized(kernels())), x = Rotated(forms.floats());
+      const std::vector<float> most_w = LargestOfWideGroups(w, shape.cols),
+                               most_x = LargestOfWideGroups(x, shape.cols);
+      const int64_t groups = (shape.cols + kWideGroup - 1) / kWideGroup;
+      for (int64_t r = 0; r < shape.rows; r += shape.rows > 40 ? 13 : 1) {
+        for (int64_t o = 0; o < shape.outputs; ++o) {
+          double sum = 0, bound = 0;
+          for (int64_t k = 0; k < shape.cols; ++k) {
+            const double a = x[r * shape.cols + k], b = w[o * shape.cols + k];
+            const double step_a = most_x[r * groups + k / kWideGroup] / 127;
+            const double step_b = 1.4 * most_w[o * groups + k / kWideGroup] / 127;
+            sum += a * b;
+            bound += std::abs(a) * step_b / 2 + (std::abs(b) + step_b / 2) * step_a / 2;
+          }
+          // All errors of one sign would be a bound that no mistake could reach.
+          ASSERT_NEAR(y[r * shape.outputs + o], sum, bound / (shape.cols > 64 ? 3 : 1))
+              << Describe(type, shape) << " row " << r << " output " << o;
+        }
+      }
+    }
+  }
+}
+
+TEST_P(Matmul, QuantizeWide) {
+  if (kernels().quantize_wide == nullptr) GTEST_SKIP() << "no tiles in this table";
+  constexpr int64_t kRows = 18, kCols = 1024 + 256 + 96;  // more than a slab, and half a tile
+  std::vector<float> x = RandomFloats(kRows * kCols, 8);
+  x[kCols + 300] = NAN;
+  x[2 * kCols + 1024 + 256] = -INFINITY;
+  std::fill_n(&x[3 * kCols + 512], 256, 0.0f);
+  const ActivationForms forms(kernels(), x, kRows, kCols);
+  const WideActivations& wide = forms.wide();
+  const std::vector<float> rotated = Rotated(x), largest = LargestOfWideGroups(rotated, kCols);
+  for (int64_t row = 0; row < kRows; ++row) {
+    for (int64_t col = 0; col < wide.padded_cols(); ++col) {
+      const int64_t group = col / kWideGroup;
+      const float scale = *wide.Scale(row, group), value = *wide.At(row, col);
+      if ((row == 1 && group == 1) || (row == 2 && group == 5)) {
+        EXPECT_TRUE(std::isnan(scale) && value == 0) << row << " " << col;
+      } else {
+        // Values are times the matrix without its norm; the scale has it.
+        EXPECT_NEAR(scale, largest[row * 6 + group] / 127, 1e-6f * scale);
+        EXPECT_NEAR(value * scale, col < kCols ? rotated[row * kCols + col] : 0, 0.501f * scale)
+            << row << " " << col;
+      }
+    }
+  }
+}
+
 // The integer sums reach their limits: nothing may saturate.
 TEST_P(Matmul, ExtremeCodesAndActivations) {
   constexpr Shape kShape = {3, 16, 256};
@@ -123,7 +210,7 @@ TEST_P(Matmul, ExtremeCodesAndActivations) {
 }
 
 TEST_P(Matmul, ARowIsBitwiseTheSameInEveryBatchAndPanelRange) {
-  enum class Kind { kF32, kBf16, kQ8 };
+  enum class Kind { kF32, kBf16, kQ8, kWide };
   constexpr Shape kShape = {37, 55, 768};
   const std::vector<float> x = RandomFloats(kShape.rows * kShape.cols, 6);
   const ActivationForms all(kernels(), x, kShape.rows, kShape.cols);
@@ -137,10 +224,12 @@ TEST_P(Matmul, ARowIsBitwiseTheSameInEveryBatchAndPanelRange) {
         kernels().matmul_f32(w.packed, panel, panel_end, from, kShape.cols, rows, y, kShape.outputs);
         return;
       }
-      if (kind == Kind::kBf16) {
+      if (kind == Kind::kBf16 || kind == Kind::kWide) {
         const ActivationForms part(kernels(), std::vector<float>(from, from + rows * kShape.cols), rows,
                                    kShape.cols);
-        kernels().matmul_bf16(w.packed, panel, panel_end, part.bfloat(), y, kShape.outputs);
+        kind == Kind::kBf16
+            ? kernels().matmul_bf16(w.packed, panel, panel_end, part.bfloat(), y, kShape.outputs)
+            : kernels().matmul_wide(w.packed, panel, panel_end, part.wide(), y, kShape.outputs);
         return;
       }
       QuantizedActivations part = all.int8();
@@ -150,8 +239,9 @@ TEST_P(Matmul, ARowIsBitwiseTheSameInEveryBatchAndPanelRange) {
       part.sums += row * kShape.cols / 16;
       kernels().matmul_q8(w.packed, panel, panel_end, part, y, kShape.outputs);
     };
-    for (Kind kind : {Kind::kF32, Kind::kBf16, Kind::kQ8}) {
-      if (kind == Kind::kQ8 && !IsQuantized(type)) continue;
+    for (Kind kind : {Kind::kF32, Kind::kBf16, Kind::kQ8, Kind::kWide}) {
+      if ((kind == Kind::kQ8 || kind == Kind::kWide) && !IsQuantized(type)) continue;
+      if (kind == Kind::kWide && kernels().matmul_wide == nullptr) continue;
       if (kind == Kind::kBf16 && !MultipliesBFloats(kernels(), type)) continue;
       std::vector<float> together(kShape.rows * kShape.outputs), apart(kShape.rows * kShape.outputs);
       multiply(kind, 0, kShape.rows, 0, w.packed.panels(), together.data());

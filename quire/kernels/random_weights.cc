@@ -100,6 +100,14 @@ ActivationForms::ActivationForms(const KernelTable& kernels, std::vector<float> 
     int8_ = {rows, cols, values_.data(), scales_.data(), sums_.data()};
     for (int64_t row = 0; row < rows; ++row) kernels.quantize_row(floats_.data(), row, int8_);
   }
+  if (kernels.quantize_wide != nullptr && cols % kActivationGroup == 0) {
+    wide_values_ = AlignedBuffer::Allocate(WideActivations::ValueBytes(rows, cols)).value();
+    wide_scales_.resize(WideActivations::ScaleFloats(rows, cols));
+    wide_ = {rows, cols, WideActivations::RowBlocks(rows), wide_values_.as<int8_t>(), wide_scales_.data()};
+    for (int64_t row = 0; row < rows; ++row) {
+      kernels.quantize_wide(floats_.data() + row * cols, row, 0, cols, wide_);
+    }
+  }
   if (kernels.bfloat_weights != BFloatWeights::kNone) {
     bfloats_ = AlignedBuffer::Allocate(BFloatActivations::Bytes(rows, cols)).value();
     bfloat_ = {rows, cols, BFloatActivations::RowBlocks(rows), bfloats_.data()};

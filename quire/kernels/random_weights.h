@@ -33,15 +33,18 @@ class ActivationForms {
   const std::vector<float>& floats() const { return floats_; }
   const QuantizedActivations& int8() const { return int8_; }
   const BFloatActivations& bfloat() const { return bfloat_; }
+  const WideActivations& wide() const { return wide_; }
 
  private:
   std::vector<float> floats_;
   std::vector<int8_t> values_;
   std::vector<float> scales_;
   std::vector<int32_t> sums_;
-  AlignedBuffer bfloats_;
+  std::vector<float> wide_scales_;
+  AlignedBuffer bfloats_, wide_values_;
   QuantizedActivations int8_;
   BFloatActivations bfloat_;
+  WideActivations wide_;
 };
 
 inline std::vector<DType> AllTypes() {

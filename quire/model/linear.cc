@@ -12,9 +12,17 @@ Form FormFor(DType weights, bool exact, const KernelTable& kernels) {
   return weights != DType::kF32 && MultipliesBFloats(kernels, weights) ? Form::kBFloat : Form::kFloat;
 }
 
+Linear Linear::Panels(int64_t begin, int64_t end) const {
+  Linear part = *this;
+  part.matrix.data += begin * static_cast<int64_t>(PanelBytes(matrix.type, matrix.cols));
+  part.matrix.rows = std::min(end * kPanelRows, matrix.rows) - begin * kPanelRows;
+  if (bias != nullptr) part.bias += begin * kPanelRows;
+  return part;
+}
+
 Activations Activations::Rows(int64_t first, int64_t count) const {
   Activations part = Shaped(count, cols);
-  part.values = row(first);
+  if (values != nullptr) part.values = row(first);
   if (int8.values != nullptr) {
     part.int8.values += first * cols;
     part.int8.scales += first * (cols / kActivationGroup);
@@ -24,19 +32,25 @@ Activations Activations::Rows(int64_t first, int64_t count) const {
     QUIRE_CHECK(first % kBFloatRows == 0);
     part.bfloat.values = bfloat.Block(first / kBFloatRows, 0);
   }
+  if (wide.values != nullptr) {
+    QUIRE_CHECK(first % 16 == 0);
+    part.wide.values = wide.Tile(first / 16, 0);
+    part.wide.scales = wide.Scales(first / 16, 0);
+  }
   return part;
 }
 
 Activations Activations::Shaped(int64_t new_rows, int64_t new_cols) const {
   Activations shaped = *this;
-  shaped.rows = shaped.int8.rows = shaped.bfloat.rows = new_rows;
-  shaped.cols = shaped.int8.cols = shaped.bfloat.cols = new_cols;
+  shaped.rows = shaped.int8.rows = shaped.bfloat.rows = shaped.wide.rows = new_rows;
+  shaped.cols = shaped.int8.cols = shaped.bfloat.cols = shaped.wide.cols = new_cols;
   return shaped;
 }
 
-void Convert(const KernelTable& kernels, const Activations& x, Forms forms, int64_t row, int64_t begin,
-             int64_t end) {
-  if (forms.bfloat) kernels.round_columns(x.row(row), row, begin, end, x.bfloat);
+void Convert(const KernelTable& kernels, const float* values, const Activations& x, Forms forms, int64_t row,
+             int64_t begin, int64_t end) {
+  if (forms.bfloat) kernels.round_columns(values, row, begin, end, x.bfloat);
+  if (forms.wide) kernels.quantize_wide(values, row, begin, end, x.wide);
   if (!forms.int8) return;
   const int64_t at = row * x.cols + begin;
   const QuantizedActivations part{.rows = 1,
@@ -44,7 +58,7 @@ void Convert(const KernelTable& kernels, const Activations& x, Forms forms, int6
                                   .values = x.int8.values + at,
                                   .scales = x.int8.scales + at / kActivationGroup,
                                   .sums = x.int8.sums + at / 16};
-  kernels.quantize_row(x.values + at, 0, part);
+  kernels.quantize_row(values, 0, part);
 }
 
 void MultiplyPanels(const KernelTable& kernels, const Product& product, const Activations& x,
@@ -56,6 +70,9 @@ void MultiplyPanels(const KernelTable& kernels, const Product& product, const Ac
       break;
     case Form::kBFloat:
       kernels.matmul_bf16(linear.matrix, panel_begin, panel_end, x.bfloat, product.y, product.y_stride);
+      break;
+    case Form::kWide:
+      kernels.matmul_wide(linear.matrix, panel_begin, panel_end, x.wide, product.y, product.y_stride);
       break;
     case Form::kFloat:
       kernels.matmul_f32(linear.matrix, panel_begin, panel_end, x.values, x.cols, x.rows, product.y,

@@ -12,19 +12,24 @@
 namespace quire {
 
 // What a weight is multiplied with.
-enum class Form { kFloat, kInt8, kBFloat };
+enum class Form { kFloat, kInt8, kBFloat, kWide };
 
 // That of weights of a type. `exact` multiplies everything with floats.
 Form FormFor(DType weights, bool exact, const KernelTable& kernels);
 
-// The forms that are wanted beside floats.
 struct Forms {
+  bool floats = false;
   bool int8 = false;
   bool bfloat = false;
+  bool wide = false;
 
+  // Whether floats have to be converted.
+  bool others() const { return int8 || bfloat || wide; }
   void Add(Form form) {
+    floats |= form == Form::kFloat;
     int8 |= form == Form::kInt8;
     bfloat |= form == Form::kBFloat;
+    wide |= form == Form::kWide;
   }
 };
 
@@ -32,6 +37,9 @@ struct Linear {
   PackedMatrix matrix;
   const float* bias = nullptr;  // [rows], or none
   Form form = Form::kFloat;
+
+  // Outputs [16 * begin, 16 * end).
+  Linear Panels(int64_t begin, int64_t end) const;
 };
 
 // Rows of activations as floats and, where a weight wants them so, in other forms. A view; owns nothing.
@@ -41,18 +49,20 @@ struct Activations {
   float* values = nullptr;    // [rows, cols]
   QuantizedActivations int8;  // the same rows and cols, or without memory
   BFloatActivations bfloat;   // likewise
+  WideActivations wide;       // likewise
 
   float* row(int64_t r) const { return values + r * cols; }
-  // Rows [first, first + count). REQUIRES: first is a multiple of kBFloatRows.
+  // Rows [first, first + count). REQUIRES: first is a multiple of 16 where there is memory for blocks of
+  // rows.
   Activations Rows(int64_t first, int64_t count) const;
   // The same memory as a matrix of other dimensions. REQUIRES: it is large enough.
   Activations Shaped(int64_t new_rows, int64_t new_cols) const;
 };
 
-// Computes the forms of columns [begin, end) of one row. REQUIRES: both are multiples of kActivationGroup, or
-// for bfloats `end` is the number of columns.
-void Convert(const KernelTable& kernels, const Activations& x, Forms forms, int64_t row, int64_t begin,
-             int64_t end);
+// Computes the forms other than floats of columns [begin, end) of one row, whose values those are. REQUIRES:
+// both are multiples of kActivationGroup, for wide groups of kWideGroup, or `end` is the number of columns.
+void Convert(const KernelTable& kernels, const float* values, const Activations& x, Forms forms, int64_t row,
+             int64_t begin, int64_t end);
 
 // One layer applied to all rows of x: y[r * y_stride + output].
 struct Product {

@@ -40,8 +40,8 @@ class Carver {
 
   // The floats and their other forms.
   Activations TakeActivations(int64_t rows, int64_t cols, uint32_t live, Forms forms, uint32_t forms_live) {
-    Activations x{
-        .rows = rows, .cols = cols, .values = Take<float>(rows * cols, live), .int8 = {}, .bfloat = {}};
+    Activations x{.rows = rows, .cols = cols, .values = nullptr, .int8 = {}, .bfloat = {}, .wide = {}};
+    if (forms.floats) x.values = Take<float>(rows * cols, live);
     // Weights that want int8 have whole groups of columns.
     if (forms.int8 && cols % kActivationGroup == 0) {
       x.int8 = {.rows = rows,
@@ -55,6 +55,13 @@ class Carver {
                   .cols = cols,
                   .row_blocks = BFloatActivations::RowBlocks(rows),
                   .values = Take<std::byte>(BFloatActivations::Bytes(rows, cols), forms_live)};
+    }
+    if (forms.wide && cols % kActivationGroup == 0) {
+      x.wide = {.rows = rows,
+                .cols = cols,
+                .row_blocks = WideActivations::RowBlocks(rows),
+                .values = Take<int8_t>(WideActivations::ValueBytes(rows, cols), forms_live),
+                .scales = Take<float>(WideActivations::ScaleFloats(rows, cols), forms_live)};
     }
     return x;
   }
@@ -70,16 +77,17 @@ class Carver {
 
 void Lay(const ModelConfig& config, Forms forms, int64_t rows, Carver& carver, StepMemory& memory) {
   constexpr uint32_t kNormed = kEmbed | kProject | kNormAttention | kGateUp | kNormFfn | kLogits;
+  Forms with_floats = forms;
+  with_floats.floats = true;
   memory.residual = carver.Take<float>(rows * config.hidden, kAllLayers);
-  memory.normed = carver.TakeActivations(rows, config.hidden, kNormed, forms, kNormed);
+  memory.normed = carver.TakeActivations(rows, config.hidden, kNormed, with_floats, kNormed);
   memory.qkv =
       carver.Take<float>(rows * (config.q_dim() + 2 * config.kv_dim()), kProject | kRotate | kAttend);
-  memory.attended = carver.TakeActivations(rows, config.q_dim(), kAttend | kOutput, forms, kOutput);
+  memory.attended = carver.TakeActivations(rows, config.q_dim(), kAttend | kOutput, with_floats, kOutput);
   memory.added = carver.Take<float>(rows * config.hidden, kOutput | kNormAttention | kDown | kNormFfn);
   memory.gated = carver.TakeActivations(rows, config.ffn, kGateUp | kDown, forms, kGateUp | kDown);
-  memory.up = carver.Take<float>(rows * config.ffn, kGateUp);
-  memory.head =
-      carver.TakeActivations(2 * kLogitsRows, config.hidden, kLogits, {.int8 = forms.int8}, kLogits);
+  memory.head = carver.TakeActivations(2 * kLogitsRows, config.hidden, kLogits,
+                                       {.floats = true, .int8 = forms.int8}, kLogits);
   memory.logits = carver.Take<float>(kLogitsRows * config.vocab, kLogits);
   for (const auto& [angles, rope] :
        {std::pair(&memory.angles, &config.rope), std::pair(&memory.local_angles, &config.local_rope)}) {

@@ -23,7 +23,7 @@ struct RopeAngles {
   float* sin = nullptr;
 };
 
-// Activations have memory for `forms`.
+// Activations have memory for `forms`, all but those of the feed-forward also for floats.
 struct StepMemory {
   float* residual = nullptr;  // [rows, hidden]
   Activations normed;         // [rows, hidden]
@@ -31,7 +31,6 @@ struct StepMemory {
   Activations attended;       // [rows, q_dim]
   float* added = nullptr;     // [rows, hidden]: what attention or feed-forward adds to the residual
   Activations gated;          // [rows, ffn]
-  float* up = nullptr;        // [rows, ffn]
   Activations head;           // [2 * kLogitsRows, hidden]: what the output matrix is multiplied with
   float* logits = nullptr;    // [kLogitsRows, vocab]
   RopeAngles angles, local_angles;

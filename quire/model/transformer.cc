@@ -38,6 +38,9 @@ namespace {
 constexpr int64_t kHeadPanels = 64;
 constexpr int64_t kHeadScratchFloats = 2 * kLogitsRows * kHeadPanels * kPanelRows;
 
+// Columns of gate and up that a worker computes at a time, so many that both stay in its second-level cache.
+constexpr int64_t kGatedFloats = 128 << 10;
+
 struct StepRow {
   Token token = 0;
   int sequence = 0;
@@ -48,8 +51,8 @@ struct StepRow {
 class Transformer final : public LanguageModel {
  public:
   Transformer(std::shared_ptr<const ModelFiles> files, ModelConfig config, Weights weights,
-              std::vector<KvLayout> layouts, StepMemory memory, const ModelOptions& options,
-              const KernelTable& kernels, ThreadPool& pool);
+              std::vector<KvLayout> layouts, StepMemory memory, AlignedBuffer gated_scratch,
+              const ModelOptions& options, const KernelTable& kernels, ThreadPool& pool);
 
   const ModelInfo& info() const override { return info_; }
   std::span<const KvLayout> kv_layouts() const override { return layouts_; }
@@ -63,6 +66,7 @@ class Transformer final : public LanguageModel {
   void Attend(int layer, const PageArena& kv);
   void KeepWantedRows();
   void FeedForward(const LayerWeights& layer);
+  int64_t GatedPanels(int64_t panels) const;
   void AddAndNorm(const float* post_norm, const float* next_norm, Forms wanted);
   void NormRow(int64_t row, const float* norm, Forms wanted);
   Activations HeadRows(int64_t begin, int64_t count);
@@ -76,7 +80,7 @@ class Transformer final : public LanguageModel {
 
   // What a layer is multiplied with in this step.
   Form FormOf(const Linear& linear) const {
-    return linear.form == Form::kInt8 && int8_as_bfloats_ ? Form::kBFloat : linear.form;
+    return linear.form == Form::kInt8 && wide_ ? Form::kWide : linear.form;
   }
   Forms FormsOf(std::initializer_list<const Linear*> readers) const {
     Forms forms;
@@ -99,20 +103,26 @@ class Transformer final : public LanguageModel {
   const KernelTable& kernels_;
   ThreadPool& pool_;
   const int64_t max_rows_;
-  const bool bf16_prefill_;
+  const bool fast_prefill_;
   const StepMemory memory_;
   const RopeFrequencies rope_, local_rope_;
   PagedAttention attention_;
   std::optional<SelectedAttention> selected_attention_;
   std::vector<float> head_scratch_;  // kHeadScratchFloats a worker
+  const AlignedBuffer gated_scratch_;
   ModelInfo info_;
 
   // Of the current step.
   std::vector<StepRow> rows_;
-  bool int8_as_bfloats_ = false;
+  bool wide_ = false;            // int8 in wide groups
   std::vector<int64_t> wanted_;  // rows whose logits are wanted
   std::vector<LogitsRow> logits_rows_;
 };
+
+// What a worker needs to compute gate and up in.
+size_t GatedScratchBytes(int64_t rows) {
+  return static_cast<size_t>(2 * (kGatedFloats + rows * kWideGroup)) * sizeof(float);
+}
 
 AttentionParams AttentionParamsOf(const ModelConfig& config) {
   return {.scale = config.attention_scale, .softcap = config.attention_softcap};
@@ -123,8 +133,8 @@ int64_t ServedContext(const ModelConfig& config, const ModelOptions& options) {
 }
 
 Transformer::Transformer(std::shared_ptr<const ModelFiles> files, ModelConfig config, Weights weights,
-                         std::vector<KvLayout> layouts, StepMemory memory, const ModelOptions& options,
-                         const KernelTable& kernels, ThreadPool& pool)
+                         std::vector<KvLayout> layouts, StepMemory memory, AlignedBuffer gated_scratch,
+                         const ModelOptions& options, const KernelTable& kernels, ThreadPool& pool)
     : files_(std::move(files)),
       config_(std::move(config)),
       weights_(std::move(weights)),
@@ -132,19 +142,20 @@ Transformer::Transformer(std::shared_ptr<const ModelFiles> files, ModelConfig co
       kernels_(kernels),
       pool_(pool),
       max_rows_(options.max_step_tokens),
-      bf16_prefill_(options.bf16_prefill),
+      fast_prefill_(options.fast_prefill),
       memory_(std::move(memory)),
       rope_(MakeRopeFrequencies(config_.rope, ServedContext(config_, options))),
       local_rope_(MakeRopeFrequencies(config_.local_rope, ServedContext(config_, options))),
       attention_(kernels, pool, layouts_, config_.heads, AttentionParamsOf(config_), options.exact),
-      head_scratch_(pool.threads() * kHeadScratchFloats) {
+      head_scratch_(pool.threads() * kHeadScratchFloats),
+      gated_scratch_(std::move(gated_scratch)) {
   info_ = {.name = config_.name,
            .architecture = config_.architecture,
            .vocab_size = static_cast<int>(config_.vocab),
            .context_length = config_.context_length,
            .parameters = weights_.parameters,
            .weight_bytes = weights_.bytes,
-           .activation_bytes = memory_.bytes()};
+           .activation_bytes = memory_.bytes() + static_cast<int64_t>(gated_scratch_.bytes())};
   if (options.selection != nullptr) {
     selected_attention_.emplace(kernels, pool, layouts_, config_.heads, AttentionParamsOf(config_),
                                 options.exact, options.selection);
@@ -178,9 +189,10 @@ void Transformer::Forward(const StepPlan& plan, const PageArena& kv, const Logit
     Attend(i, kv);
     if (last) KeepWantedRows();
     const Activations attended = memory_.attended.Rows(0, rows());
-    if (const Forms wanted = FormsOf({&layer.attention_output}); wanted.int8 || wanted.bfloat) {
-      ForEachRow(config_.q_dim(),
-                 [&](int64_t row) { Convert(kernels_, attended, wanted, row, 0, config_.q_dim()); });
+    if (const Forms wanted = FormsOf({&layer.attention_output}); wanted.others()) {
+      ForEachRow(config_.q_dim(), [&](int64_t row) {
+        Convert(kernels_, attended.row(row), attended, wanted, row, 0, config_.q_dim());
+      });
     }
     const Product output = ProductOf(layer.attention_output, memory_.added, config_.hidden);
     MultiplyAll(kernels_, pool_, {&output, 1}, attended);
@@ -201,7 +213,7 @@ void Transformer::ListRows(const StepPlan& plan) {
   QUIRE_CHECK(plan.tokens() <= max_rows_);
   rows_.clear();
   wanted_.clear();
-  int8_as_bfloats_ = bf16_prefill_ && plan.tokens() > kBFloatRows;
+  wide_ = fast_prefill_ && plan.tokens() >= kFastPrefillTokens;
   for (size_t s = 0; s < plan.sequences.size(); ++s) {
     const SequenceStep& step = plan.sequences[s];
     QUIRE_CHECK(step.pages->tokens >= step.position + std::ssize(step.tokens));
@@ -296,34 +308,44 @@ void Transformer::KeepWantedRows() {
     std::memcpy(memory_.attended.row(to), memory_.attended.row(from), config_.q_dim() * sizeof(float));
   }
   rows_.resize(wanted_.size());
+  wide_ = wide_ && rows() >= kFastPrefillTokens;
 }
 
+// Gate and up are computed some columns at a time, beside each other, in memory of the worker's own that
+// stays in its cache: as floats, all columns would go through memory twice.
 void Transformer::FeedForward(const LayerWeights& layer) {
   const Activations normed = Normed();
   const Activations gated = memory_.gated.Rows(0, rows());
-  const Product gate = ProductOf(layer.gate, gated.values, config_.ffn);
-  const Product up = ProductOf(layer.up, memory_.up, config_.ffn);
   const Forms wanted = FormsOf({&layer.down});
+  const int64_t panels = layer.gate.matrix.panels();
+  const int64_t at_once = GatedPanels(panels);
   const auto activate = config_.activation == Activation::kSilu ? kernels_.silu_mul : kernels_.gelu_tanh_mul;
-
-  // Two panels at a time: the columns they give are whole activation groups, so that a task can finish them.
-  const int64_t pairs = (layer.gate.matrix.panels() + 1) / 2;
-  const int64_t tasks = TasksFor(pairs, pool_.threads());
-  pool_.Run(tasks, [&](int64_t task, int) {
-    const int64_t panel_begin = pairs * task / tasks * 2;
-    const int64_t panel_end = std::min(pairs * (task + 1) / tasks * 2, layer.gate.matrix.panels());
-    MultiplyPanels(kernels_, gate, normed, panel_begin, panel_end);
-    MultiplyPanels(kernels_, up, normed, panel_begin, panel_end);
-    const int64_t begin = panel_begin * kPanelRows;
-    const int64_t end = std::min(panel_end * kPanelRows, config_.ffn);
+  pool_.ParallelFor(panels, at_once, [&](int64_t panel_begin, int64_t panel_end, int worker) {
+    const Linear gate = layer.gate.Panels(panel_begin, panel_end),
+                 up = layer.up.Panels(panel_begin, panel_end);
+    const int64_t n = gate.matrix.rows, begin = panel_begin * kPanelRows, stride = at_once * kPanelRows;
+    auto* const gates =
+        reinterpret_cast<float*>(gated_scratch_.data() + worker * GatedScratchBytes(max_rows_));
+    float* const ups = gates + rows() * stride;
+    MultiplyPanels(kernels_, {&gate, FormOf(gate), gates, stride}, normed, 0, panel_end - panel_begin);
+    MultiplyPanels(kernels_, {&up, FormOf(up), ups, stride}, normed, 0, panel_end - panel_begin);
     for (int64_t row = 0; row < rows(); ++row) {
-      float* g = gated.row(row) + begin;
-      activate(g, memory_.up + row * config_.ffn + begin, end - begin, g);
-      Convert(kernels_, gated, wanted, row, begin, end);
+      float* g = gates + row * stride;
+      activate(g, ups + row * stride, n, wanted.floats ? gated.row(row) + begin : g);
+      Convert(kernels_, g, gated, wanted, row, begin, begin + n);
     }
   });
   const Product down = ProductOf(layer.down, memory_.added, config_.hidden);
   MultiplyAll(kernels_, pool_, {&down, 1}, gated);
+}
+
+// How many panels of gate and up a task takes at once: its columns are whole groups, so that it can finish
+// them.
+int64_t Transformer::GatedPanels(int64_t panels) const {
+  const int64_t unit = (wide_ ? kWideGroup : kActivationGroup) / kPanelRows;
+  const int64_t units = (panels + unit - 1) / unit, tasks = TasksFor(units, pool_.threads());
+  const int64_t fair = (units + tasks - 1) / tasks, cached = kGatedFloats / (rows() * unit * kPanelRows);
+  return std::clamp<int64_t>(cached, 1, fair) * unit;
 }
 
 void Transformer::AddAndNorm(const float* post_norm, const float* next_norm, Forms wanted) {
@@ -339,7 +361,7 @@ void Transformer::AddAndNorm(const float* post_norm, const float* next_norm, For
 void Transformer::NormRow(int64_t row, const float* norm, Forms wanted) {
   kernels_.rms_norm(memory_.residual + row * config_.hidden, norm, config_.hidden, config_.norm_epsilon, 0,
                     memory_.normed.row(row));
-  Convert(kernels_, memory_.normed, wanted, row, 0, config_.hidden);
+  Convert(kernels_, memory_.normed.row(row), memory_.normed, wanted, row, 0, config_.hidden);
 }
 
 // Rows [begin, begin + count) for the output matrix. As int8 they come twice: rounded, and below that what
@@ -351,14 +373,14 @@ Activations Transformer::HeadRows(int64_t begin, int64_t count) {
   const Activations both = memory_.head.Shaped(2 * count, config_.hidden);
   for (int64_t r = 0; r < count; ++r) {
     std::copy_n(normed.row(r), config_.hidden, both.row(r));
-    Convert(kernels_, both, {.int8 = true}, r, 0, config_.hidden);
+    Convert(kernels_, both.row(r), both, {.int8 = true}, r, 0, config_.hidden);
     const int64_t at = r * config_.hidden;
     float* lost = both.row(count + r);
     for (int64_t i = 0; i < config_.hidden; ++i) {
       const float scale = both.int8.scales[(at + i) / kActivationGroup];
       lost[i] = both.values[at + i] - scale * static_cast<float>(both.int8.values[at + i]);
     }
-    Convert(kernels_, both, {.int8 = true}, count + r, 0, config_.hidden);
+    Convert(kernels_, lost, both, {.int8 = true}, count + r, 0, config_.hidden);
   }
   return both;
 }
@@ -366,12 +388,9 @@ Activations Transformer::HeadRows(int64_t begin, int64_t count) {
 // The logits of panels [panel_begin, panel_end), at most kHeadPanels, of all rows.
 void Transformer::MultiplyHead(const Activations& x, int64_t count, int64_t panel_begin, int64_t panel_end,
                                float* scratch) {
-  const PackedMatrix& all = weights_.output.matrix;
-  const int64_t begin = panel_begin * kPanelRows, n = std::min(panel_end * kPanelRows, all.rows) - begin;
-  const std::byte* data = all.data + panel_begin * PanelBytes(all.type, all.cols);
-  Linear part = weights_.output;
-  part.matrix = {.type = all.type, .rows = n, .cols = all.cols, .data = data};
-  part.bias = nullptr;
+  Linear part = weights_.output.Panels(panel_begin, panel_end);
+  part.bias = nullptr;  // comes once, and after the sum of both products
+  const int64_t begin = panel_begin * kPanelRows, n = part.matrix.rows;
   const bool twice = x.rows > count;
   float* logits = memory_.logits + begin;
   const Product product{&part, part.form, twice ? scratch : logits, twice ? n : config_.vocab};
@@ -443,12 +462,12 @@ Result<std::vector<KvLayout>> KvLayoutsOf(const ModelConfig& config, std::span<c
 Result<std::unique_ptr<LanguageModel>> LoadTransformer(std::shared_ptr<const ModelFiles> files,
                                                        const ModelOptions& options,
                                                        const KernelTable& kernels, ThreadPool& pool) {
-  if (options.exact && options.bf16_prefill) {
-    return Fail(ErrorCode::kInvalidArgument, "'exact' computes with floats: it goes without 'bf16-prefill'");
+  if (options.exact && options.fast_prefill) {
+    return Fail(ErrorCode::kInvalidArgument, "'exact' computes with floats: it goes without 'fast-prefill'");
   }
-  if (options.bf16_prefill && kernels.bfloat_weights != BFloatWeights::kAll) {
-    return Fail(ErrorCode::kUnsupported,
-                "Prompts as bfloats need a processor with AMX; these kernels are '{}'.", kernels.name);
+  if (options.fast_prefill && kernels.matmul_wide == nullptr) {
+    return Fail(ErrorCode::kUnsupported, "Fast prefill needs a processor with AMX; these kernels are '{}'.",
+                kernels.name);
   }
   QUIRE_ASSIGN(ModelConfig config, ReadModelConfig(*files));
   std::vector<LayerTypes> kv_types = options.more_kv_types;
@@ -457,10 +476,13 @@ Result<std::unique_ptr<LanguageModel>> LoadTransformer(std::shared_ptr<const Mod
                KvLayoutsOf(config, kv_types, options.page_tokens, options.selection.get()));
   QUIRE_ASSIGN(Weights weights, LoadWeights(*files, config, options.exact, kernels, pool, options.progress));
   Forms forms = weights.forms();
-  forms.bfloat |= options.bf16_prefill;
+  forms.wide = options.fast_prefill && forms.int8;
   QUIRE_ASSIGN(StepMemory memory, StepMemory::Allocate(config, forms, options.max_step_tokens));
+  QUIRE_ASSIGN(AlignedBuffer gated,
+               AlignedBuffer::Allocate(pool.threads() * GatedScratchBytes(options.max_step_tokens)));
   return std::make_unique<Transformer>(std::move(files), std::move(config), std::move(weights),
-                                       std::move(layouts), std::move(memory), options, kernels, pool);
+                                       std::move(layouts), std::move(memory), std::move(gated), options,
+                                       kernels, pool);
 }
 
 }  // namespace quire

@@ -20,12 +20,15 @@
 
 namespace quire {
 
+inline constexpr int64_t kFastPrefillTokens = 128;
+
 struct ModelOptions {
   // f32 activations, no int8: for comparison with references.
   bool exact = false;
-  // Steps of more than kBFloatRows tokens multiply quantized weights as bfloats, which tiles do about 1.6
-  // times as fast as int8. A token's result then depends on whether its step had so many.
-  bool bf16_prefill = false;
+  // Steps of kFastPrefillTokens or more multiply quantized weights in wide groups (WideActivations), which
+  // tiles do more than twice as fast. Results are a little further from those of floats, and depend on
+  // whether their step had so many tokens.
+  bool fast_prefill = false;
   // Of KV pages: that of the first layout, and of further ones that sequences may have.
   LayerTypes kv_types = DType::kF16;
   std::vector<LayerTypes> more_kv_types = {};
