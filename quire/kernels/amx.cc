@@ -9,7 +9,7 @@
 #include "quire/kernels/kernel_tables.h"
 #include "quire/kernels/matmul_amx_bf16.inc"
 #include "quire/kernels/matmul_amx_int8.inc"
-//
+// Its tiles of sums are those of matmul_amx_bf16.inc.
 #include "quire/kernels/matmul_amx_wide.inc"
 
 namespace quire {

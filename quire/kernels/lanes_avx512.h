@@ -185,18 +185,6 @@ Floats ColumnOf(Bytes quad) {
   return {_mm512_cvtepi32_ps(column)};
 }
 
-// kCodeBias + column kColumn, made by writing the code into the mantissa of kCodeBias.
-constexpr float kCodeBias = 256;
-template <int kColumn>
-Floats BiasedColumnOf(Bytes quad) {
-  constexpr int kMantissaBits = 23, kUp = kMantissaBits - 8 - 8 * kColumn, kExponent = 127 + 8;
-  const __m512i moved = kUp > 0 ? _mm512_slli_epi32(quad.v, kUp) : _mm512_srli_epi32(quad.v, -kUp);
-  constexpr int kAndOr = 0xea;  // the truth table of (a & b) | c
-  const __m512i code = _mm512_set1_epi32(255 << (kMantissaBits - 8));
-  return {_mm512_castsi512_ps(
-      _mm512_ternarylogic_epi32(moved, code, _mm512_set1_epi32(kExponent << kMantissaBits), kAndOr))};
-}
-
 template <int kBits, int kQuads, int kPanels, int kRows>
 void DotQuads(const Bytes* const (&codes)[kPanels], const int8_t* x, int64_t x_stride,
               Ints (&acc)[kPanels][kRows]) {

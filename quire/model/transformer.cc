@@ -119,9 +119,9 @@ class Transformer final : public LanguageModel {
   std::vector<LogitsRow> logits_rows_;
 };
 
-// What a worker needs to compute gate and up in.
+// What a worker needs to compute gate and up in: kGatedFloats each, or one group of columns of all rows.
 size_t GatedScratchBytes(int64_t rows) {
-  return static_cast<size_t>(2 * (kGatedFloats + rows * kWideGroup)) * sizeof(float);
+  return static_cast<size_t>(2 * std::max(kGatedFloats, rows * kWideGroup)) * sizeof(float);
 }
 
 AttentionParams AttentionParamsOf(const ModelConfig& config) {
