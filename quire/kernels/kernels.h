@@ -77,10 +77,11 @@ struct BFloatActivations {
   }
 };
 
-// Activations as int8 in wide groups: x = scale * q, with one scale for kWideGroup columns of a row. They lie
-// in the order in which tiles read them, [slab][rows / 16][tile of columns][16 rows][64 columns], with their
-// scales beside them, [slab][rows / 16][wide group][16 rows]. Columns past the last are zeros where their
-// tile has others; all else may hold anything. REQUIRES: cols % kActivationGroup == 0.
+// Activations as int8 in wide groups, with one scale for kWideGroup columns of a row: Hx = scale * q, where H
+// is the orthonormal Hadamard matrix of kActivationGroup columns. They lie in the order in which tiles read
+// them, [slab][rows / 16][tile of columns][16 rows][64 columns], with their scales beside them, [slab][rows /
+// 16] [wide group][16 rows]. Columns past the last are zeros where their tile has others; all else may hold
+// anything. REQUIRES: cols % kActivationGroup == 0.
 inline constexpr int64_t kWideGroup = 256, kWideTileCols = 64, kWideSlabTiles = 16;
 inline constexpr int64_t kWideGroupTiles = kWideGroup / kWideTileCols, kWideTileBytes = 16 * kWideTileCols;
 struct WideActivations {
@@ -101,7 +102,6 @@ struct WideActivations {
   }
 
   int64_t tiles() const { return Tiles(cols); }
-  int64_t padded_cols() const { return tiles() * kWideTileCols; }
   // Of a block of 16 rows; what belongs to a slab follows each other.
   int8_t* Tile(int64_t row_block, int64_t tile) const {
     const int64_t slab = tile / kWideSlabTiles, in_slab = tile % kWideSlabTiles;

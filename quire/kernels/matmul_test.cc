@@ -172,7 +172,7 @@ TEST_P(Matmul, QuantizeWide) {
   const WideActivations& wide = forms.wide();
   const std::vector<float> rotated = Rotated(x), largest = LargestOfWideGroups(rotated, kCols);
   for (int64_t row = 0; row < kRows; ++row) {
-    for (int64_t col = 0; col < wide.padded_cols(); ++col) {
+    for (int64_t col = 0; col < wide.tiles() * kWideTileCols; ++col) {
       const int64_t group = col / kWideGroup;
       const float scale = *wide.Scale(row, group), value = *wide.At(row, col);
       if ((row == 1 && group == 1) || (row == 2 && group == 5)) {
