@@ -30,10 +30,6 @@ double Share(int64_t part, int64_t whole) {
   return whole == 0 ? 0 : static_cast<double>(part) / static_cast<double>(whole);
 }
 
-ordered_json QuantilesJson(const Quantiles& q) {
-  return {{"mean", q.mean}, {"p50", q.p50}, {"p90", q.p90}, {"p99", q.p99}, {"max", q.max}};
-}
-
 // How many steps spent so much of their time on main memory, at most.
 ordered_json CommitSharesJson(const Runtime& runtime) {
   const Histogram& shares = runtime.engine->metrics().commit_share;

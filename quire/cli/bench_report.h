@@ -14,11 +14,14 @@
 #include <string_view>
 
 #include "quire/base/thread_pool.h"
+#include "quire/sim/replay.h"
 
 namespace quire {
 
 nlohmann::ordered_json BenchReport(std::string_view bench, const std::string& model, const ThreadPool& pool,
                                    nlohmann::ordered_json settings);
+
+nlohmann::ordered_json QuantilesJson(const Quantiles& q);
 
 // What stands above the table: "MODEL, avx512 kernels, 2 threads".
 std::string BenchHeading(const std::string& model, const ThreadPool& pool);

@@ -46,9 +46,11 @@ void AddKvLayout(Flags& flags, std::string* layout) {
              {.choices = {"paged", "contiguous"}}});
 }
 
-void AddFastPrefill(Flags& flags, bool* fast_prefill) {
+void AddFastPrefill(Flags& flags, bool* fast_prefill, bool* copy) {
   flags.Add({"--fast-prefill", fast_prefill, "",
              "on AMX: prompts with coarser int8, faster; results depend on the step"});
+  flags.Add({"--fast-prefill-copy", copy, "",
+             "with that: keep a copy of the weights for it, a byte each; faster still"});
 }
 
 void RuntimeFlags::AddMachine(Flags& flags) {
@@ -67,7 +69,7 @@ void RuntimeFlags::AddMachine(Flags& flags) {
              "--max-model-len"});
   AddThreads(flags, &options.threads);
   flags.Add({"--exact", &options.exact, "", "compute with f32 activations and f32 KV pages"});
-  AddFastPrefill(flags, &options.fast_prefill);
+  AddFastPrefill(flags, &options.fast_prefill, &options.fast_prefill_copy);
   flags.Add(
       {"--chat-template", &options.chat_template_file, "FILE", "use this Jinja template, not the model's"});
 }

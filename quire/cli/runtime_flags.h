@@ -22,7 +22,7 @@ void AddKvType(Flags& flags, Types* types) {
   flags.Add({"--kv-type", types, "TYPE", KvTypeHelp()});
 }
 void AddKvLayout(Flags& flags, std::string* layout);
-void AddFastPrefill(Flags& flags, bool* fast_prefill);
+void AddFastPrefill(Flags& flags, bool* fast_prefill, bool* copy);
 
 struct RuntimeFlags {
   std::string model;

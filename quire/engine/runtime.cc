@@ -104,6 +104,7 @@ Status LoadModelAndTokenizer(Runtime& runtime, const RuntimeOptions& options) {
       LoadTransformer(runtime.files,
                       {.exact = options.exact,
                        .fast_prefill = options.fast_prefill,
+                       .fast_prefill_copy = options.fast_prefill_copy,
                        .kv_types = options.kv_types.value_or(options.exact ? DType::kF32 : DType::kF16),
                        .more_kv_types = options.more_kv_types,
                        .page_tokens = options.page_tokens,

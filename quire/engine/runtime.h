@@ -48,6 +48,7 @@ struct RuntimeOptions {
   int page_tokens = 16;
   bool exact = false;
   bool fast_prefill = false;            // see ModelOptions
+  bool fast_prefill_copy = false;       // likewise
   int threads = 0;                      // 0: UsableProcessors()
   std::string chat_template_file = {};  // empty: the model's own
   CompressedTierSettings compressed = {};

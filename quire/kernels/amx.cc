@@ -22,6 +22,7 @@ constexpr KernelTable WithTiles(KernelTable table) {
   table.bfloat_weights = BFloatWeights::kPlain;
   table.matmul_wide = MatmulAmxWide;
   table.quantize_wide = QuantizeWide;
+  table.widen = Widen;
   table.attention_bf16 = AttentionAmx;
   return table;
 }

@@ -35,6 +35,7 @@ struct PackedMatrix {
   int64_t rows = 0;
   int64_t cols = 0;
   const std::byte* data = nullptr;  // panels() * PanelBytes(type, cols) bytes, 64-byte aligned
+  const std::byte* wide = nullptr;  // the same weights as KernelTable::widen writes them, or none
 
   int64_t panels() const { return (rows + kPanelRows - 1) / kPanelRows; }
 };
@@ -117,6 +118,13 @@ struct WideActivations {
   float* Scale(int64_t row, int64_t group) const { return Scales(row / 16, group) + row % 16; }
 };
 
+// Of a panel of weights in wide groups: [tile of columns][16 rows of 64 bytes], a byte a weight, and behind
+// them the scales, [wide group][16 outputs].
+inline size_t WidePanelBytes(int64_t cols) {
+  return static_cast<size_t>(WideActivations::Tiles(cols)) * kWideTileBytes +
+         static_cast<size_t>((cols + kWideGroup - 1) / kWideGroup) * kPanelRows * sizeof(float);
+}
+
 // Which weights are multiplied with bfloats: where a processor has no fast instructions for it, none; with
 // VDPBF16PS those that are bfloats themselves; with tiles all plain ones, rounded to bfloats as they are
 // read.
@@ -187,12 +195,16 @@ struct KernelTable {
                         const BFloatActivations& out);
   BFloatWeights bfloat_weights;
   // The same with wide groups, for quantized weights, which are rounded again to int8 with one scale for
-  // kWideGroup columns of an output. Null where there are no tiles to make it fast.
+  // kWideGroup columns of an output: those of w.wide, or where there are none, made as they are read. Null
+  // where there are no tiles to make it fast.
   void (*matmul_wide)(const PackedMatrix& w, int64_t panel_begin, int64_t panel_end, const WideActivations& x,
                       float* y, int64_t y_stride);
   // Quantizes columns [begin, end) of row `row`, which are x[0 .. end - begin). REQUIRES: begin % kWideGroup
   // == 0, and end too unless it is the number of columns.
   void (*quantize_wide)(const float* x, int64_t row, int64_t begin, int64_t end, const WideActivations& out);
+  // Writes wide groups of panels [panel_begin, panel_end) of quantized weights to `wide`, which has memory
+  // for all panels of the matrix, WidePanelBytes each, 64-byte aligned. Null where matmul_wide is.
+  void (*widen)(const PackedMatrix& w, int64_t panel_begin, int64_t panel_end, std::byte* wide);
 
   // -- Attention ------------------------------------------------------------------------------------------
   // Writes one token's K and V (head_dim floats each) into token slot `slot` of a page's tiles.

@@ -161,6 +161,29 @@ TEST_P(Matmul, WideIsWithinHalfAStepOfEachFactor) {
   }
 }
 
+TEST_P(Matmul, WideGroupsThatAreKeptGiveTheSameBits) {
+  if (kernels().widen == nullptr) GTEST_SKIP() << "no tiles in this table";
+  for (DType type : AllTypes()) {
+    if (!IsQuantized(type)) continue;
+    std::vector<Shape> shapes = ShapesFor(type);
+    shapes.push_back({600, 70, 1280});
+    for (const Shape& shape : shapes) {
+      TestMatrix w(kernels(), type, shape.outputs, shape.cols, 3);
+      const ActivationForms forms(kernels(), RandomFloats(shape.rows * shape.cols, 4), shape.rows,
+                                  shape.cols);
+      std::vector<float> made(shape.rows * shape.outputs, NAN), kept = made;
+      const auto multiply = [&](std::vector<float>& y) {
+        kernels().matmul_wide(w.packed, 0, w.packed.panels(), forms.wide(), y.data(), shape.outputs);
+      };
+      multiply(made);
+      w.Widen(kernels());
+      w.packed.data = nullptr;  // is not read
+      multiply(kept);
+      ASSERT_EQ(made, kept) << Describe(type, shape);
+    }
+  }
+}
+
 TEST_P(Matmul, QuantizeWide) {
   if (kernels().quantize_wide == nullptr) GTEST_SKIP() << "no tiles in this table";
   constexpr int64_t kRows = 18, kCols = 1024 + 256 + 96;  // more than a slab, and half a tile

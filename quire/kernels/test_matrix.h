@@ -13,7 +13,7 @@ namespace quire {
 
 struct TestMatrix {
   std::vector<std::byte> file;
-  AlignedBuffer memory;
+  AlignedBuffer memory, widened;
   PackedMatrix packed;
 
   TestMatrix(const KernelTable& kernels, DType type, int64_t rows, int64_t cols, uint32_t seed)
@@ -24,6 +24,15 @@ struct TestMatrix {
     memory = AlignedBuffer::Allocate(packed.panels() * PanelBytes(type, cols)).value();
     kernels.pack(type, file.data(), rows, cols, 0, packed.panels(), memory.data());
     packed.data = memory.data();
+  }
+
+  // Has the product read wide groups that were made before. REQUIRES: kernels.widen; quantized weights.
+  void Widen(const KernelTable& kernels) {
+    widened = AlignedBuffer::Allocate(packed.panels() * WidePanelBytes(packed.cols)).value();
+    for (int64_t panel = 0; panel < packed.panels(); ++panel) {
+      kernels.widen(packed, panel, panel + 1, widened.data());
+    }
+    packed.wide = widened.data();
   }
 
   std::vector<float> Dequantized(const KernelTable& kernels) const {

@@ -15,6 +15,7 @@ Form FormFor(DType weights, bool exact, const KernelTable& kernels) {
 Linear Linear::Panels(int64_t begin, int64_t end) const {
   Linear part = *this;
   part.matrix.data += begin * static_cast<int64_t>(PanelBytes(matrix.type, matrix.cols));
+  if (matrix.wide != nullptr) part.matrix.wide += begin * static_cast<int64_t>(WidePanelBytes(matrix.cols));
   part.matrix.rows = std::min(end * kPanelRows, matrix.rows) - begin * kPanelRows;
   if (bias != nullptr) part.bias += begin * kPanelRows;
   return part;

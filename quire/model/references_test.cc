@@ -218,6 +218,15 @@ TEST_P(References, FastPrefillStaysNearlyAsClose) {
   ExpectPerplexities(*model, 0.01);
 }
 
+TEST_P(References, FastPrefillFromACopyGivesTheSame) {
+  if (BestKernels().widen == nullptr) GTEST_SKIP() << "This processor has no AMX.";
+  ModelOptions options{.fast_prefill = true, .max_step_tokens = kStepTokens};
+  const auto& page = reference_["pages"][0];
+  const double made = Perplexity(*Load(options), page);
+  options.fast_prefill_copy = true;
+  EXPECT_EQ(Perplexity(*Load(options), page), made);
+}
+
 TEST_P(References, FastPrefillNeedsTiles) {
   const auto model = LoadModel(path_, {.fast_prefill = true}, pool_, *SupportedKernels().front());
   ASSERT_FALSE(model.has_value());

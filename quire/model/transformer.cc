@@ -465,6 +465,9 @@ Result<std::unique_ptr<LanguageModel>> LoadTransformer(std::shared_ptr<const Mod
   if (options.exact && options.fast_prefill) {
     return Fail(ErrorCode::kInvalidArgument, "'exact' computes with floats: it goes without 'fast-prefill'");
   }
+  if (options.fast_prefill_copy && !options.fast_prefill) {
+    return Fail(ErrorCode::kInvalidArgument, "'fast-prefill-copy' is of no use without 'fast-prefill'");
+  }
   if (options.fast_prefill && kernels.matmul_wide == nullptr) {
     return Fail(ErrorCode::kUnsupported, "Fast prefill needs a processor with AMX; these kernels are '{}'.",
                 kernels.name);
@@ -475,6 +478,7 @@ Result<std::unique_ptr<LanguageModel>> LoadTransformer(std::shared_ptr<const Mod
   QUIRE_ASSIGN(std::vector<KvLayout> layouts,
                KvLayoutsOf(config, kv_types, options.page_tokens, options.selection.get()));
   QUIRE_ASSIGN(Weights weights, LoadWeights(*files, config, options.exact, kernels, pool, options.progress));
+  if (options.fast_prefill_copy) QUIRE_TRY(WidenWeights(weights, kernels, pool, options.progress));
   Forms forms = weights.forms();
   forms.wide = options.fast_prefill && forms.int8;
   QUIRE_ASSIGN(StepMemory memory, StepMemory::Allocate(config, forms, options.max_step_tokens));

@@ -29,6 +29,9 @@ struct ModelOptions {
   // tiles do more than twice as fast. Results are a little further from those of floats, and depend on
   // whether their step had so many tokens.
   bool fast_prefill = false;
+  // With that: weights are kept in wide groups as well, a byte each, instead of being made in every step. The
+  // same results, sooner.
+  bool fast_prefill_copy = false;
   // Of KV pages: that of the first layout, and of further ones that sequences may have.
   LayerTypes kv_types = DType::kF16;
   std::vector<LayerTypes> more_kv_types = {};

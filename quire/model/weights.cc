@@ -1,6 +1,7 @@
 #include "quire/model/weights.h"
 
 #include <algorithm>
+#include <array>
 
 #include "quire/files/quoted.h"
 
@@ -218,6 +219,13 @@ Status WeightLoader::Pack(Weights& weights, ThreadPool& pool, const std::functio
   return {};
 }
 
+// Of a layer that may be const.
+template <class Layer>
+auto LinearsOf(Layer& layer) {
+  return std::array{&layer.q,    &layer.k,  &layer.v,   &layer.attention_output,
+                    &layer.gate, &layer.up, &layer.down};
+}
+
 Status CheckEmbedding(const ModelFiles& files, ModelConfig& config) {
   const std::string& name = config.names.embedding;
   const TensorView* embedding = files.Find(name);
@@ -240,10 +248,7 @@ Forms Weights::forms() const {
   Forms forms;
   forms.Add(output.form);
   for (const LayerWeights& layer : layers) {
-    for (const Linear* linear :
-         {&layer.q, &layer.k, &layer.v, &layer.attention_output, &layer.gate, &layer.up, &layer.down}) {
-      forms.Add(linear->form);
-    }
+    for (const Linear* linear : LinearsOf(layer)) forms.Add(linear->form);
   }
   return forms;
 }
@@ -265,6 +270,34 @@ Result<Weights> LoadWeights(const ModelFiles& files, ModelConfig& config, bool e
   QUIRE_TRY(loader.Plan(weights));
   QUIRE_TRY(loader.Pack(weights, pool, progress));
   return weights;
+}
+
+Status WidenWeights(Weights& weights, const KernelTable& kernels, ThreadPool& pool,
+                    const std::function<void(double)>& progress) {
+  std::vector<PackedMatrix*> matrices;
+  size_t bytes = 0;
+  const auto bytes_of = [](const PackedMatrix& m) {
+    return static_cast<size_t>(m.panels()) * WidePanelBytes(m.cols);
+  };
+  for (LayerWeights& layer : weights.layers) {
+    for (Linear* linear : LinearsOf(layer)) {
+      if (linear->form != Form::kInt8) continue;
+      matrices.push_back(&linear->matrix);
+      bytes += bytes_of(linear->matrix);
+    }
+  }
+  QUIRE_ASSIGN(weights.widened, AlignedBuffer::Allocate(bytes));
+  weights.bytes += static_cast<int64_t>(bytes);
+  std::byte* to = weights.widened.data();
+  for (PackedMatrix* matrix : matrices) {
+    constexpr int64_t kPanelsPerTask = 8;
+    pool.ParallelFor(matrix->panels(), kPanelsPerTask,
+                     [&](int64_t begin, int64_t end, int) { kernels.widen(*matrix, begin, end, to); });
+    matrix->wide = to;
+    to += bytes_of(*matrix);
+    if (progress) progress(static_cast<double>(to - weights.widened.data()) / static_cast<double>(bytes));
+  }
+  return {};
 }
 
 }  // namespace quire

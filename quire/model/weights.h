@@ -47,6 +47,7 @@ struct Weights {
   // What the pointers above point into.
   AlignedBuffer packed;
   AlignedBuffer floats;
+  AlignedBuffer widened;  // empty but for WidenWeights
 };
 
 // Checks that every tensor is there and has its shape, and says what the weights would be, without memory:
@@ -59,6 +60,11 @@ Result<Weights> DescribeWeights(const ModelFiles& files, ModelConfig& config, bo
 Result<Weights> LoadWeights(const ModelFiles& files, ModelConfig& config, bool exact,
                             const KernelTable& kernels, ThreadPool& pool,
                             const std::function<void(double)>& progress);
+
+// Keeps what layers multiply as int8 in wide groups, too. REQUIRES: kernels.widen. Errors:
+// kResourceExhausted.
+Status WidenWeights(Weights& weights, const KernelTable& kernels, ThreadPool& pool,
+                    const std::function<void(double)>& progress);
 
 }  // namespace quire
 

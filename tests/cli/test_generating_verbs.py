@@ -333,5 +333,6 @@ def test_serve_refuses_what_cannot_be(quire, smollm2):
     assert "kv-compressed" in one_sentence(quire("serve", smollm2, "--port", "0", "--kv-layout", "contiguous", "--kv-compressed", "8MiB"))
     for verb in (["serve", smollm2, "--port", "0"], ["bench", smollm2]):
         assert "fast-prefill" in one_sentence(quire(*verb, "--exact", "--fast-prefill"))
+        assert "without 'fast-prefill'" in one_sentence(quire(*verb, "--fast-prefill-copy"))
     assert "longest, now, predicted" in one_sentence(quire("serve", smollm2, "--port", "0", "--admission", "soon"))
     assert "multiple of 16" in one_sentence(quire("serve", smollm2, "--port", "0", "--page-tokens", "17"))

@@ -213,6 +213,23 @@ def test_bench_json_on_standard_output(quire, smollm2):
     assert [r["test"] for r in report["results"]] == ["prefill 16"]
 
 
+def test_bench_serves_users(quire, smollm2, tmp_path):
+    done = quire("bench", smollm2, "-p", "40", "-n", "5", "-b", "1", "-u", "0,3", "-r", "2", "--json", tmp_path / "b.json",
+                 "--svg", tmp_path / "b.svg")
+    assert done.returncode == 0, done.stderr
+    name = "3 users, 40 in, 5 out"
+    assert name in (tmp_path / "b.svg").read_text()
+    assert f"{name}: " in done.stdout and "to the first token" in done.stdout and "beside the weights" in done.stdout
+    report = json.loads((tmp_path / "b.json").read_text())
+    assert 0 < report["load_seconds"] < report["first_token_seconds"]
+    assert 0 < report["resident_beside_weights_bytes"] < report["resident_bytes"]
+    served = report["results"][-1]
+    assert served["test"] == name and len(served["repetitions"]) == 2
+    assert 0 < served["gap_seconds"]["p50"] <= served["gap_seconds"]["p99"]
+    assert 0 < served["first_token_seconds"]["mean"]
+    assert 0 < served["min"] <= served["tokens_per_second"] <= served["max"]
+
+
 def test_bench_with_windows_and_depth(quire, gemma3):
     """Deep enough that pages leave the windows between the pieces, and a batch of copies does the same."""
     done = quire("bench", gemma3, "-p", "64", "-n", "3", "-b", "2", "-d", "1200", "-r", "1", "--json", "-")
@@ -223,6 +240,8 @@ def test_bench_with_windows_and_depth(quire, gemma3):
 @pytest.mark.parametrize("flags, words", [
     (["-d", "9000"], ["context of 8192", "9512"]),
     (["-p", "0", "-n", "0"], ["nothing to measure"]),
+    (["-p", "0", "-u", "4"], ["users", "-p", "-n"]),
+    (["-p", "8000", "-n", "500", "-u", "4"], ["4 users", "8500", "context of 8192"]),
     (["--page-tokens", "20"], ["multiple of 16"]),
     (["-p", "16", "-n", "0", "-r", "1", "--json", "/nowhere/x.json"], ["/nowhere/x.json"]),
 ])
