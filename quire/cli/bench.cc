@@ -111,10 +111,10 @@ class BenchVerb final : public Verb {
     std::vector<Row> rows;
     {
       QUIRE_ASSIGN(ForwardBench bench, ForwardBench::Create(*model, cases, step_tokens_, kv_layout_));
-      // Memory, caches and threads are warm afterwards.
-      bench.Run({.prompt_tokens = 16}, 1, [] {});
+      bench.Run({.prompt_tokens = 1}, 1, [] {});
       first_token_s_ = Seconds(Clock::System().Now() - start);
       beside_bytes_ = std::max<int64_t>(0, ResidentBytes() - model->info().weight_bytes);
+      WarmUp(bench);
       Measure(bench, cases, rows);
     }
     QUIRE_TRY(Serve(*model, pool, serve_cases, rows));
@@ -171,6 +171,12 @@ class BenchVerb final : public Verb {
     return cases;
   }
 
+  // Memory that the largest step touches first, caches and threads.
+  void WarmUp(ForwardBench& bench) const {
+    const int64_t longest = *std::ranges::max_element(prompts_);
+    bench.Run({.prompt_tokens = std::clamp<int64_t>(longest, 1, step_tokens_)}, 1, [] {});
+  }
+
   void Measure(ForwardBench& bench, const std::vector<BenchCase>& cases, std::vector<Row>& rows) const {
     ProgressBar bar("measuring");
     size_t done = 0;
@@ -215,9 +221,8 @@ class BenchVerb final : public Verb {
                        repetitions_) +
            table.Render() + notes +
            fmt::format(
-               "weights loaded in {:.2f} s, first token after {:.2f} s, {} resident beside the weights; {} "
-               "at "
-               "the end, mapped files included\n",
+               "weights loaded in {:.2f} s, first token after {:.2f} s\n"
+               "{} resident beside the weights then; {} at the end, mapped files included\n",
                load_s_, first_token_s_, FormatByteSize(static_cast<uint64_t>(beside_bytes_)),
                FormatByteSize(static_cast<uint64_t>(ResidentBytes())));
   }

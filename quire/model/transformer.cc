@@ -459,6 +459,25 @@ Result<std::vector<KvLayout>> KvLayoutsOf(const ModelConfig& config, std::span<c
                                page_tokens);
 }
 
+namespace {
+
+// With the copy, where one is wanted.
+Result<Weights> ReadWeights(const ModelFiles& files, ModelConfig& config, const ModelOptions& options,
+                            const KernelTable& kernels, ThreadPool& pool) {
+  const auto progress = [&](double begin, double end) {
+    return [&options, begin, end](double done) {
+      if (options.progress) options.progress(begin + (end - begin) * done);
+    };
+  };
+  const double packed = options.fast_prefill_copy ? 0.5 : 1;
+  QUIRE_ASSIGN(Weights weights,
+               LoadWeights(files, config, options.exact, kernels, pool, progress(0, packed)));
+  if (options.fast_prefill_copy) QUIRE_TRY(WidenWeights(weights, kernels, pool, progress(packed, 1)));
+  return weights;
+}
+
+}  // namespace
+
 Result<std::unique_ptr<LanguageModel>> LoadTransformer(std::shared_ptr<const ModelFiles> files,
                                                        const ModelOptions& options,
                                                        const KernelTable& kernels, ThreadPool& pool) {
@@ -477,8 +496,7 @@ Result<std::unique_ptr<LanguageModel>> LoadTransformer(std::shared_ptr<const Mod
   kv_types.insert(kv_types.begin(), options.kv_types);
   QUIRE_ASSIGN(std::vector<KvLayout> layouts,
                KvLayoutsOf(config, kv_types, options.page_tokens, options.selection.get()));
-  QUIRE_ASSIGN(Weights weights, LoadWeights(*files, config, options.exact, kernels, pool, options.progress));
-  if (options.fast_prefill_copy) QUIRE_TRY(WidenWeights(weights, kernels, pool, options.progress));
+  QUIRE_ASSIGN(Weights weights, ReadWeights(*files, config, options, kernels, pool));
   Forms forms = weights.forms();
   forms.wide = options.fast_prefill && forms.int8;
   QUIRE_ASSIGN(StepMemory memory, StepMemory::Allocate(config, forms, options.max_step_tokens));
