@@ -214,11 +214,7 @@ class BenchVerb final : public Verb {
     }
     return fmt::format("{} ({}), {} kernels, {} threads, {} KV{}; medians of {}\n", model.info().name,
                        model.info().architecture, BestKernels().name, pool.threads(), kv_types_.Name(),
-                       exact_               ? ", exact"
-                       : fast_prefill_copy_ ? ", fast prefill with a copy"
-                       : fast_prefill_      ? ", fast prefill"
-                                            : "",
-                       repetitions_) +
+                       ComputingNote(exact_, fast_prefill_, fast_prefill_copy_), repetitions_) +
            table.Render() + notes +
            fmt::format(
                "weights loaded in {:.2f} s, first token after {:.2f} s\n"

@@ -30,6 +30,20 @@ Spread SpreadOf(std::vector<double> values) {
   return {(values[(n - 1) / 2] + values[n / 2]) / 2, values.front(), values.back()};
 }
 
+Result<std::unique_ptr<KvCache>> MakeBenchCache(const LanguageModel& model, const std::string& kv_layout,
+                                                int64_t pages, int64_t longest, int64_t sequences) {
+  const KvLayout& layout = model.kv_layout();
+  const uint64_t bytes = static_cast<uint64_t>(pages) * layout.page_bytes();
+  if (bytes > AvailableMemoryBytes()) {
+    return Fail(ErrorCode::kResourceExhausted,
+                "the pages need {} and {} are free; measure smaller batches or depths", FormatByteSize(bytes),
+                FormatByteSize(AvailableMemoryBytes()));
+  }
+  // Contiguous, pages of the system come on top.
+  return MakeKvCache({&layout, 1}, kv_layout, kv_layout == "contiguous" ? 2 * bytes : bytes, longest,
+                     sequences);
+}
+
 Result<ForwardBench> ForwardBench::Create(LanguageModel& model, const std::vector<BenchCase>& cases,
                                           int64_t step_tokens, const std::string& kv_layout) {
   const KvLayout& layout = model.kv_layout();
@@ -44,15 +58,7 @@ Result<ForwardBench> ForwardBench::Create(LanguageModel& model, const std::vecto
     longest = std::max(longest, what.longest());
     sequences = std::max(sequences, what.batch);
   }
-  const uint64_t bytes = static_cast<uint64_t>(pages) * layout.page_bytes();
-  if (bytes > AvailableMemoryBytes()) {
-    return Fail(ErrorCode::kResourceExhausted,
-                "the pages need {} and {} are free; measure smaller batches or depths", FormatByteSize(bytes),
-                FormatByteSize(AvailableMemoryBytes()));
-  }
-  // Contiguous, pages of the system come on top.
-  QUIRE_ASSIGN(auto cache, MakeKvCache({&layout, 1}, kv_layout, kv_layout == "contiguous" ? 2 * bytes : bytes,
-                                       longest, sequences + 1));
+  QUIRE_ASSIGN(auto cache, MakeBenchCache(model, kv_layout, pages, longest, sequences + 1));
   ForwardBench bench(model, std::move(cache), step_tokens);
   if (std::ranges::any_of(cases, &BenchCase::flushed)) {
     QUIRE_ASSIGN(bench.other_data_, AlignedBuffer::Allocate(BeyondCachesBytes()));

@@ -46,6 +46,10 @@ struct Spread {
 // REQUIRES: there is at least one value.
 Spread SpreadOf(std::vector<double> values);
 
+// Pages for `sequences` of a model, `pages` of them in all. Errors: kResourceExhausted where memory lacks.
+Result<std::unique_ptr<KvCache>> MakeBenchCache(const LanguageModel& model, const std::string& kv_layout,
+                                                int64_t pages, int64_t longest, int64_t sequences);
+
 class ForwardBench {
  public:
   // Makes pages for the largest of `cases`, laid out as `kv_layout` says (see MakeKvCache). `step_tokens` is

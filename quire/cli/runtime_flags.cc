@@ -53,6 +53,12 @@ void AddFastPrefill(Flags& flags, bool* fast_prefill, bool* copy) {
       {"--fast-prefill-copy", copy, "", "with it: keep a copy of the weights, a byte each; faster still"});
 }
 
+const char* ComputingNote(bool exact, bool fast_prefill, bool copy) {
+  if (exact) return ", exact";
+  if (!fast_prefill) return "";
+  return copy ? ", fast prefill with a copy" : ", fast prefill";
+}
+
 void RuntimeFlags::AddMachine(Flags& flags) {
   EngineOptions& engine = options.engine;
   flags.Add(

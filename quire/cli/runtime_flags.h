@@ -23,6 +23,8 @@ void AddKvType(Flags& flags, Types* types) {
 }
 void AddKvLayout(Flags& flags, std::string* layout);
 void AddFastPrefill(Flags& flags, bool* fast_prefill, bool* copy);
+// What is said of these flags behind the number of threads: ", exact", or nothing.
+const char* ComputingNote(bool exact, bool fast_prefill, bool copy);
 
 struct RuntimeFlags {
   std::string model;

@@ -151,10 +151,8 @@ class ServeVerb final : public Verb {
     fmt::print(stderr, "model    {} ({}, {:.3g} M parameters, context {})\n", model.name, model.architecture,
                static_cast<double>(model.parameters) / 1e6, model.context_length);
     fmt::print(stderr, "kernels  {}, {} threads{}\n", BestKernels().name, runtime.pool->threads(),
-               runtime_.options.exact               ? ", exact"
-               : runtime_.options.fast_prefill_copy ? ", fast prefill with a copy"
-               : runtime_.options.fast_prefill      ? ", fast prefill"
-                                                    : "");
+               ComputingNote(runtime_.options.exact, runtime_.options.fast_prefill,
+                             runtime_.options.fast_prefill_copy));
     fmt::print(stderr, "memory   {}\n", runtime.kv_memory_reason);
     if (runtime.model->kv_layouts().size() > 1) fmt::print(stderr, "types    {}\n", Types(*runtime.model));
     if (!runtime.chat_template) fmt::print(stderr, "chat     {}\n", runtime.chat_template_missing);

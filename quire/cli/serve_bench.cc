@@ -4,9 +4,8 @@
 
 #include <algorithm>
 
-#include "quire/base/byte_size.h"
+#include "quire/cli/forward_bench.h"
 #include "quire/engine/engine.h"
-#include "quire/engine/runtime.h"
 #include "quire/sim/random_numbers.h"
 
 namespace quire {
@@ -29,16 +28,8 @@ Workload RandomPrompts(const ServeCase& what, int vocab, uint64_t seed) {
 
 Result<std::unique_ptr<Engine>> MakeEngine(LanguageModel& model, ThreadPool& pool, const ServeCase& what,
                                            int64_t step_tokens, const std::string& kv_layout) {
-  const KvLayout& layout = model.kv_layout();
-  const int64_t pages = what.users * layout.PagesFor(what.longest(), step_tokens);
-  const uint64_t bytes = static_cast<uint64_t>(pages) * layout.page_bytes();
-  if (bytes > AvailableMemoryBytes()) {
-    return Fail(ErrorCode::kResourceExhausted, "{} need pages of {} and {} are free; measure fewer",
-                what.Name(), FormatByteSize(bytes), FormatByteSize(AvailableMemoryBytes()));
-  }
-  // Contiguous, pages of the system come on top.
-  QUIRE_ASSIGN(auto cache, MakeKvCache({&layout, 1}, kv_layout, kv_layout == "contiguous" ? 2 * bytes : bytes,
-                                       what.longest(), what.users));
+  const int64_t pages = what.users * model.kv_layout().PagesFor(what.longest(), step_tokens);
+  QUIRE_ASSIGN(auto cache, MakeBenchCache(model, kv_layout, pages, what.longest(), what.users));
   return Engine::Create(model, nullptr, std::move(cache), pool,
                         {.max_step_tokens = step_tokens,
                          .max_sequences = what.users,
