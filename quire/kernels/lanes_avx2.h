@@ -13,9 +13,10 @@
 namespace quire {
 namespace {
 
-constexpr int kMatmulRows = 4;     // activation rows a product keeps in registers,
-constexpr int kMatmulPanels = 1;   // each with so many panels
-constexpr int kAttentionRows = 4;  // query rows attention keeps in registers
+constexpr int kMatmulRows = 2;       // activation rows a product keeps in registers,
+constexpr int kMatmulPanels = 1;     // each with so many panels,
+constexpr bool kHoldsCodes = false;  // and whether beside them a group's codes of those panels
+constexpr int kAttentionRows = 4;    // query rows attention keeps in registers
 
 // Lanes 0..7 (bytes 0..31) and 8..15 (bytes 32..63).
 struct Floats {
@@ -278,6 +279,7 @@ void DotPanel(const Bytes* codes, const int8_t* x, int64_t x_stride, Ints* acc)
 {
   const __m256i offset = _mm256_set1_epi8(static_cast<char>(0x80));
   for (int r = 0; r < kRows; ++r) {
+    __asm__("" : "+r"(codes));              // or what is computed of codes is kept, in memory
     __m256i sums = _mm256_setzero_si256();  // of the activations, in pairs, in every lane
     for (int j = 0; j < kQuads; ++j) {
       const __m256i four = FourActivations(x + r * x_stride + 4 * j);

@@ -13,10 +13,10 @@
 namespace quire {
 namespace {
 
-// A product keeps the sums of so many activation rows times so many panels in registers. A load serves one
-// vector a cycle, as many as a product takes: each activation that is loaded must meet several panels, and
-// each weight several rows.
+// A product keeps the integer sums of so many activation rows times so many panels in registers, and a
+// group's codes of those panels.
 constexpr int kMatmulRows = 4, kMatmulPanels = 2;
+constexpr bool kHoldsCodes = true;
 constexpr int kAttentionRows = 8;  // query rows attention keeps in registers
 
 struct Floats {

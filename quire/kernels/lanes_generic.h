@@ -20,9 +20,10 @@
 namespace quire {
 namespace {
 
-constexpr int kMatmulRows = 4;     // activation rows a product keeps in registers,
-constexpr int kMatmulPanels = 1;   // each with so many panels
-constexpr int kAttentionRows = 4;  // query rows attention keeps in registers
+constexpr int kMatmulRows = 4;       // activation rows a product keeps in registers,
+constexpr int kMatmulPanels = 1;     // each with so many panels,
+constexpr bool kHoldsCodes = false;  // and whether beside them a group's codes of those panels
+constexpr int kAttentionRows = 4;    // query rows attention keeps in registers
 
 struct Floats {
   float v[16];
