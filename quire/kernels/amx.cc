@@ -19,7 +19,6 @@ constexpr KernelTable WithTiles(KernelTable table) {
   table.matmul_q8 = MatmulAmxQ8;
   table.matmul_bf16 = MatmulAmxBf16;
   table.round_columns = RoundColumns;
-  table.bfloat_weights = BFloatWeights::kPlain;
   table.matmul_wide = MatmulAmxWide;
   table.quantize_wide = QuantizeWide;
   table.widen = Widen;

@@ -15,7 +15,6 @@ constexpr KernelTable WithBFloats(KernelTable table) {
   table.attention_bf16 = AttentionBf16;
   table.matmul_bf16 = MatmulBf16;
   table.round_columns = RoundColumns;
-  table.bfloat_weights = BFloatWeights::kBFloats;
   return table;
 }
 

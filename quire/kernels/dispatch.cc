@@ -49,8 +49,7 @@ const KernelTable& BestKernels() {
 }
 
 bool MultipliesBFloats(const KernelTable& kernels, DType weights) {
-  return (kernels.bfloat_weights == BFloatWeights::kPlain && !IsQuantized(weights)) ||
-         (kernels.bfloat_weights == BFloatWeights::kBFloats && weights == DType::kBF16);
+  return kernels.matmul_bf16 != nullptr && !IsQuantized(weights);
 }
 
 size_t AttentionScratchFloats(size_t rows, int head_dim) {

@@ -125,11 +125,6 @@ inline size_t WidePanelBytes(int64_t cols) {
          static_cast<size_t>((cols + kWideGroup - 1) / kWideGroup) * kPanelRows * sizeof(float);
 }
 
-// Which weights are multiplied with bfloats: where a processor has no fast instructions for it, none; with
-// VDPBF16PS those that are bfloats themselves; with tiles all plain ones, rounded to bfloats as they are
-// read.
-enum class BFloatWeights { kNone, kBFloats, kPlain };
-
 // The KV of one (sequence, KV head) for attention: tile pointers, one per page, in sequence order. Within a
 // page of `page_tokens` tokens K is stored dimension-major, [head_dim][page_tokens], so that one vector holds
 // one dimension of 16 tokens; V is token-major, [page_tokens][head_dim]. Codecs add scales (kv_codec.h).
@@ -185,7 +180,8 @@ struct KernelTable {
                     const QuantizedActivations& x, float* y, int64_t y_stride);
   void (*matmul_f32)(const PackedMatrix& w, int64_t panel_begin, int64_t panel_end, const float* x,
                      int64_t x_stride, int64_t rows, float* y, int64_t y_stride);
-  // The same with bfloats, for the types of weights that bfloat_weights names. Null where it names none.
+  // The same with bfloats, to which plain weights are rounded as they are read. Null where a processor has no
+  // fast instructions for it.
   void (*matmul_bf16)(const PackedMatrix& w, int64_t panel_begin, int64_t panel_end,
                       const BFloatActivations& x, float* y, int64_t y_stride);
   // Rounds columns [begin, end) of row `row`, which are x[0 .. end - begin), to bfloats, and fills the last
@@ -193,7 +189,6 @@ struct KernelTable {
   // columns.
   void (*round_columns)(const float* x, int64_t row, int64_t begin, int64_t end,
                         const BFloatActivations& out);
-  BFloatWeights bfloat_weights;
   // The same with wide groups, for quantized weights, which are rounded again to int8 with one scale for
   // kWideGroup columns of an output: those of w.wide, or where there are none, made as they are read. Null
   // where there are no tiles to make it fast.

@@ -108,7 +108,7 @@ ActivationForms::ActivationForms(const KernelTable& kernels, std::vector<float> 
       kernels.quantize_wide(floats_.data() + row * cols, row, 0, cols, wide_);
     }
   }
-  if (kernels.bfloat_weights != BFloatWeights::kNone) {
+  if (kernels.matmul_bf16 != nullptr) {
     bfloats_ = AlignedBuffer::Allocate(BFloatActivations::Bytes(rows, cols)).value();
     bfloat_ = {rows, cols, BFloatActivations::RowBlocks(rows), bfloats_.data()};
     for (int64_t row = 0; row < rows; ++row) {
