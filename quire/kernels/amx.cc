@@ -20,7 +20,7 @@ constexpr KernelTable WithTiles(KernelTable table) {
   table.matmul_bf16 = MatmulAmxBf16;
   table.round_columns = RoundColumns;
   table.matmul_wide = MatmulAmxWide;
-  table.quantize_wide = QuantizeWide;
+  table.quantize_wide = QuantizeWide<0>;
   table.widen = Widen;
   table.attention_bf16 = AttentionAmx;
   return table;

@@ -7,6 +7,7 @@
 #include "quire/kernels/attention_bf16.inc"
 #include "quire/kernels/kernel_tables.h"
 #include "quire/kernels/matmul_bf16.inc"
+#include "quire/kernels/matmul_wide.inc"
 
 namespace quire {
 namespace {
@@ -20,6 +21,6 @@ constexpr KernelTable WithBFloats(KernelTable table) {
 
 }  // namespace
 
-constinit const KernelTable kAvx512Bf16Kernels = WithBFloats(TableOf("avx512_bf16"));
+constinit const KernelTable kAvx512Bf16Kernels = WithBFloats(WithWideGroups(TableOf("avx512_bf16")));
 
 }  // namespace quire

@@ -79,10 +79,10 @@ struct BFloatActivations {
 };
 
 // Activations as int8 in wide groups, with one scale for kWideGroup columns of a row: Hx = scale * q, where H
-// is the orthonormal Hadamard matrix of kActivationGroup columns. They lie in the order in which tiles read
-// them, [slab][rows / 16][tile of columns][16 rows][64 columns], with their scales beside them, [slab][rows /
-// 16] [wide group][16 rows]. Columns past the last are zeros where their tile has others; all else may hold
-// anything. REQUIRES: cols % kActivationGroup == 0.
+// is the orthonormal Hadamard matrix of kActivationGroup columns. Stored are q + KernelTable::wide_offset, in
+// the order in which products read them, [slab][rows / 16][tile of columns][16 rows][64 columns], with their
+// scales beside them, [slab][rows / 16][wide group][16 rows]. Columns past the last are zeros where their tile
+// has others; all else may hold anything. REQUIRES: cols % kActivationGroup == 0.
 inline constexpr int64_t kWideGroup = 256, kWideTileCols = 64, kWideSlabTiles = 16;
 inline constexpr int64_t kWideGroupTiles = kWideGroup / kWideTileCols, kWideTileBytes = 16 * kWideTileCols;
 struct WideActivations {
@@ -191,7 +191,7 @@ struct KernelTable {
                         const BFloatActivations& out);
   // The same with wide groups, for quantized weights, which are rounded again to int8 with one scale for
   // kWideGroup columns of an output: those of w.wide, or where there are none, made as they are read. Null
-  // where there are no tiles to make it fast.
+  // where no instructions for int8 make it fast.
   void (*matmul_wide)(const PackedMatrix& w, int64_t panel_begin, int64_t panel_end, const WideActivations& x,
                       float* y, int64_t y_stride);
   // Quantizes columns [begin, end) of row `row`, which are x[0 .. end - begin). REQUIRES: begin % kWideGroup
@@ -200,6 +200,7 @@ struct KernelTable {
   // Writes wide groups of panels [panel_begin, panel_end) of quantized weights to `wide`, which has memory
   // for all panels of the matrix, WidePanelBytes each, 64-byte aligned. Null where matmul_wide is.
   void (*widen)(const PackedMatrix& w, int64_t panel_begin, int64_t panel_end, std::byte* wide);
+  int wide_offset;  // of WideActivations: 0, or 128 where products want unsigned values
 
   // -- Attention ------------------------------------------------------------------------------------------
   // Writes one token's K and V (head_dim floats each) into token slot `slot` of a page's tiles.

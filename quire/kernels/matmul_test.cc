@@ -127,7 +127,7 @@ std::vector<float> LargestOfWideGroups(const std::vector<float>& values, int64_t
 // Each factor of a term may be half a step off, of what both are once rotated. The step of weights may be
 // that of a little more than their largest magnitude.
 TEST_P(Matmul, WideIsWithinHalfAStepOfEachFactor) {
-  if (kernels().matmul_wide == nullptr) GTEST_SKIP() << "no tiles in this table";
+  if (kernels().matmul_wide == nullptr) GTEST_SKIP() << "no wide groups in this table";
   for (DType type : AllTypes()) {
     if (!IsQuantized(type)) continue;
     std::vector<Shape> shapes = ShapesFor(type);
@@ -162,7 +162,7 @@ TEST_P(Matmul, WideIsWithinHalfAStepOfEachFactor) {
 }
 
 TEST_P(Matmul, WideGroupsThatAreKeptGiveTheSameBits) {
-  if (kernels().widen == nullptr) GTEST_SKIP() << "no tiles in this table";
+  if (kernels().widen == nullptr) GTEST_SKIP() << "no wide groups in this table";
   for (DType type : AllTypes()) {
     if (!IsQuantized(type)) continue;
     std::vector<Shape> shapes = ShapesFor(type);
@@ -185,7 +185,7 @@ TEST_P(Matmul, WideGroupsThatAreKeptGiveTheSameBits) {
 }
 
 TEST_P(Matmul, QuantizeWide) {
-  if (kernels().quantize_wide == nullptr) GTEST_SKIP() << "no tiles in this table";
+  if (kernels().quantize_wide == nullptr) GTEST_SKIP() << "no wide groups in this table";
   constexpr int64_t kRows = 18, kCols = 1024 + 256 + 96;  // more than a slab, and half a tile
   std::vector<float> x = RandomFloats(kRows * kCols, 8);
   x[kCols + 300] = NAN;
@@ -197,7 +197,8 @@ TEST_P(Matmul, QuantizeWide) {
   for (int64_t row = 0; row < kRows; ++row) {
     for (int64_t col = 0; col < wide.tiles() * kWideTileCols; ++col) {
       const int64_t group = col / kWideGroup;
-      const float scale = *wide.Scale(row, group), value = *wide.At(row, col);
+      const float scale = *wide.Scale(row, group),
+                  value = static_cast<int8_t>(*wide.At(row, col) - kernels().wide_offset);
       if ((row == 1 && group == 1) || (row == 2 && group == 5)) {
         EXPECT_TRUE(std::isnan(scale) && value == 0) << row << " " << col;
       } else {
@@ -285,7 +286,7 @@ TEST_P(Matmul, ARowIsBitwiseTheSameInEveryBatchAndPanelRange) {
 TEST_P(Matmul, Q8HasTheBitsThatVectorsGive) {
   const std::vector<const KernelTable*> tables = SupportedKernels();
   const auto avx512 = std::ranges::find(tables, "avx512", &KernelTable::name);
-  if (kernels().name != "amx" || avx512 == tables.end()) GTEST_SKIP() << "no tiles in this table";
+  if (kernels().name != "amx" || avx512 == tables.end()) GTEST_SKIP() << "no wide groups in this table";
   for (DType type : AllTypes()) {
     if (!IsQuantized(type)) continue;
     std::vector<int64_t> cols = {768, 2304};  // a slab and more; a stretch of slabs and more

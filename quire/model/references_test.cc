@@ -212,14 +212,14 @@ TEST_P(References, DefaultModeStaysClose) { ExpectClose(*Load(/*exact=*/false));
 
 // Most of the prompts have more tokens than a step needs to be fast.
 TEST_P(References, FastPrefillStaysNearlyAsClose) {
-  if (BestKernels().matmul_wide == nullptr) GTEST_SKIP() << "This processor has no AMX.";
+  if (BestKernels().matmul_wide == nullptr) GTEST_SKIP() << "These kernels have no wide groups.";
   const auto model = Load({.fast_prefill = true, .max_step_tokens = kStepTokens});
   ExpectClose(*model, 1.25);
   ExpectPerplexities(*model, 0.01);
 }
 
 TEST_P(References, FastPrefillFromACopyGivesTheSame) {
-  if (BestKernels().widen == nullptr) GTEST_SKIP() << "This processor has no AMX.";
+  if (BestKernels().widen == nullptr) GTEST_SKIP() << "These kernels have no wide groups.";
   ModelOptions options{.fast_prefill = true, .max_step_tokens = kStepTokens};
   const auto& page = reference_["pages"][0];
   const double made = Perplexity(*Load(options), page);
@@ -227,7 +227,7 @@ TEST_P(References, FastPrefillFromACopyGivesTheSame) {
   EXPECT_EQ(Perplexity(*Load(options), page), made);
 }
 
-TEST_P(References, FastPrefillNeedsTiles) {
+TEST_P(References, FastPrefillNeedsWideGroups) {
   const auto model = LoadModel(path_, {.fast_prefill = true}, pool_, *SupportedKernels().front());
   ASSERT_FALSE(model.has_value());
   EXPECT_EQ(model.error().code, ErrorCode::kUnsupported);

@@ -488,8 +488,8 @@ Result<std::unique_ptr<LanguageModel>> LoadTransformer(std::shared_ptr<const Mod
     return Fail(ErrorCode::kInvalidArgument, "'fast-prefill-copy' is of no use without 'fast-prefill'");
   }
   if (options.fast_prefill && kernels.matmul_wide == nullptr) {
-    return Fail(ErrorCode::kUnsupported, "Fast prefill needs a processor with AMX; these kernels are '{}'.",
-                kernels.name);
+    return Fail(ErrorCode::kUnsupported,
+                "Fast prefill needs a processor with AVX-512 VNNI; these kernels are '{}'.", kernels.name);
   }
   QUIRE_ASSIGN(ModelConfig config, ReadModelConfig(*files));
   std::vector<LayerTypes> kv_types = options.more_kv_types;
