@@ -81,8 +81,8 @@ struct BFloatActivations {
 // Activations as int8 in wide groups, with one scale for kWideGroup columns of a row: Hx = scale * q, where H
 // is the orthonormal Hadamard matrix of kActivationGroup columns. Stored are q + KernelTable::wide_offset, in
 // the order in which products read them, [slab][rows / 16][tile of columns][16 rows][64 columns], with their
-// scales beside them, [slab][rows / 16][wide group][16 rows]. Columns past the last are zeros where their tile
-// has others; all else may hold anything. REQUIRES: cols % kActivationGroup == 0.
+// scales beside them, [slab][rows / 16][wide group][16 rows]. Columns past the last are zeros where their
+// tile has others; all else may hold anything. REQUIRES: cols % kActivationGroup == 0.
 inline constexpr int64_t kWideGroup = 256, kWideTileCols = 64, kWideSlabTiles = 16;
 inline constexpr int64_t kWideGroupTiles = kWideGroup / kWideTileCols, kWideTileBytes = 16 * kWideTileCols;
 struct WideActivations {
