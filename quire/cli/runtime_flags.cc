@@ -48,7 +48,7 @@ void AddKvLayout(Flags& flags, std::string* layout) {
 
 void AddFastPrefill(Flags& flags, bool* fast_prefill, bool* copy) {
   flags.Add({"--fast-prefill", fast_prefill, "",
-             "on AVX-512: prompts with coarser int8, faster; results depend on the step"});
+             "AVX-512: prompts in coarser int8, faster; results depend on the step"});
   flags.Add(
       {"--fast-prefill-copy", copy, "", "with it: keep a copy of the weights, a byte each; faster still"});
 }
