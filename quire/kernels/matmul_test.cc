@@ -286,7 +286,7 @@ TEST_P(Matmul, ARowIsBitwiseTheSameInEveryBatchAndPanelRange) {
 TEST_P(Matmul, Q8HasTheBitsThatVectorsGive) {
   const std::vector<const KernelTable*> tables = SupportedKernels();
   const auto avx512 = std::ranges::find(tables, "avx512", &KernelTable::name);
-  if (kernels().name != "amx" || avx512 == tables.end()) GTEST_SKIP() << "no wide groups in this table";
+  if (kernels().name != "amx" || avx512 == tables.end()) GTEST_SKIP() << "no tiles in this table";
   for (DType type : AllTypes()) {
     if (!IsQuantized(type)) continue;
     std::vector<int64_t> cols = {768, 2304};  // a slab and more; a stretch of slabs and more
