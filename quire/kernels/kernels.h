@@ -38,6 +38,8 @@ struct PackedMatrix {
   const std::byte* wide = nullptr;  // the same weights as KernelTable::widen writes them, or none
 
   int64_t panels() const { return (rows + kPanelRows - 1) / kPanelRows; }
+  // Whether KernelTable::matmul_wide takes it.
+  bool HasWideGroups() const { return cols % kActivationGroup == 0; }
 };
 
 // Bytes of one packed panel (a multiple of 64).
@@ -189,16 +191,16 @@ struct KernelTable {
   // columns.
   void (*round_columns)(const float* x, int64_t row, int64_t begin, int64_t end,
                         const BFloatActivations& out);
-  // The same with wide groups, for quantized weights, which are rounded again to int8 with one scale for
-  // kWideGroup columns of an output: those of w.wide, or where there are none, made as they are read. Null
-  // where no instructions for int8 make it fast.
+  // The same with wide groups: weights of any type are rounded to int8 with one scale for kWideGroup columns
+  // of an output, those of w.wide, or where there are none, as they are read. Null where no instructions for
+  // int8 make it fast. REQUIRES: w.HasWideGroups().
   void (*matmul_wide)(const PackedMatrix& w, int64_t panel_begin, int64_t panel_end, const WideActivations& x,
                       float* y, int64_t y_stride);
   // Quantizes columns [begin, end) of row `row`, which are x[0 .. end - begin). REQUIRES: begin % kWideGroup
   // == 0, and end too unless it is the number of columns.
   void (*quantize_wide)(const float* x, int64_t row, int64_t begin, int64_t end, const WideActivations& out);
-  // Writes wide groups of panels [panel_begin, panel_end) of quantized weights to `wide`, which has memory
-  // for all panels of the matrix, WidePanelBytes each, 64-byte aligned. Null where matmul_wide is.
+  // Writes wide groups of panels [panel_begin, panel_end) to `wide`, which has memory for all panels of the
+  // matrix, WidePanelBytes each, 64-byte aligned. Null where matmul_wide is. REQUIRES: w.HasWideGroups().
   void (*widen)(const PackedMatrix& w, int64_t panel_begin, int64_t panel_end, std::byte* wide);
   int wide_offset;  // of WideActivations: 0, or 128 where products want unsigned values
 

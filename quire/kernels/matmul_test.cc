@@ -129,7 +129,6 @@ std::vector<float> LargestOfWideGroups(const std::vector<float>& values, int64_t
 TEST_P(Matmul, WideIsWithinHalfAStepOfEachFactor) {
   if (kernels().matmul_wide == nullptr) GTEST_SKIP() << "no wide groups in this table";
   for (DType type : AllTypes()) {
-    if (!IsQuantized(type)) continue;
     std::vector<Shape> shapes = ShapesFor(type);
     shapes.insert(shapes.end(), {{70, 600, 2304}, {40, 48, 1280}});
     for (const Shape& shape : shapes) {
@@ -164,7 +163,6 @@ TEST_P(Matmul, WideIsWithinHalfAStepOfEachFactor) {
 TEST_P(Matmul, WideGroupsThatAreKeptGiveTheSameBits) {
   if (kernels().widen == nullptr) GTEST_SKIP() << "no wide groups in this table";
   for (DType type : AllTypes()) {
-    if (!IsQuantized(type)) continue;
     std::vector<Shape> shapes = ShapesFor(type);
     shapes.push_back({600, 70, 1280});
     for (const Shape& shape : shapes) {
@@ -264,7 +262,7 @@ TEST_P(Matmul, ARowIsBitwiseTheSameInEveryBatchAndPanelRange) {
       kernels().matmul_q8(w.packed, panel, panel_end, part, y, kShape.outputs);
     };
     for (Kind kind : {Kind::kF32, Kind::kBf16, Kind::kQ8, Kind::kWide}) {
-      if ((kind == Kind::kQ8 || kind == Kind::kWide) && !IsQuantized(type)) continue;
+      if (kind == Kind::kQ8 && !IsQuantized(type)) continue;
       if (kind == Kind::kWide && kernels().matmul_wide == nullptr) continue;
       if (kind == Kind::kBf16 && !MultipliesBFloats(kernels(), type)) continue;
       std::vector<float> together(kShape.rows * kShape.outputs), apart(kShape.rows * kShape.outputs);

@@ -26,7 +26,7 @@ struct TestMatrix {
     packed.data = memory.data();
   }
 
-  // Has the product read wide groups that were made before. REQUIRES: kernels.widen; quantized weights.
+  // Has the product read wide groups that were made before. REQUIRES: kernels.widen.
   void Widen(const KernelTable& kernels) {
     widened = AlignedBuffer::Allocate(packed.panels() * WidePanelBytes(packed.cols)).value();
     for (int64_t panel = 0; panel < packed.panels(); ++panel) {

@@ -63,6 +63,20 @@ double MaxDifference(const LogitRows& a, const LogitRows& b) {
   return max;
 }
 
+// The root of the differences' sum of squares, as a share of `want`'s.
+double RelativeDifference(const LogitRows& got, const LogitRows& want) {
+  EXPECT_EQ(got.size(), want.size());
+  double differences = 0, squares = 0;
+  for (size_t r = 0; r < std::min(got.size(), want.size()); ++r) {
+    EXPECT_EQ(got[r].size(), want[r].size());
+    for (size_t i = 0; i < std::min(got[r].size(), want[r].size()); ++i) {
+      differences += std::pow(got[r][i] - want[r][i], 2);
+      squares += std::pow(want[r][i], 2);
+    }
+  }
+  return std::sqrt(differences / squares);
+}
+
 std::unique_ptr<TestModel> Load(const std::string& path, ThreadPool& pool, ModelOptions options) {
   auto model = LoadModel(path, options, pool);
   if (!model) {
@@ -70,6 +84,15 @@ std::unique_ptr<TestModel> Load(const std::string& path, ThreadPool& pool, Model
     return nullptr;
   }
   return std::make_unique<TestModel>(std::move(*model), kKvBytes);
+}
+
+std::vector<Token> Prompt(int64_t n, uint32_t seed) {
+  std::vector<Token> tokens;
+  for (int64_t i = 0; i < n; ++i) {
+    seed = seed * 1664525 + 1013904223;
+    tokens.push_back(static_cast<Token>(3 + (seed >> 16) % 197));
+  }
+  return tokens;
 }
 
 struct Form {
@@ -96,6 +119,25 @@ TEST_P(TinyFamilies, AgreesWithTransformers) {
     SCOPED_TRACE(chunk);
     EXPECT_LT(MaxDifference(model->Chunked(golden.tokens, chunk), golden.logits), 1e-3);
   }
+}
+
+// Weights of all types, and sizes that fill no wide group.
+TEST_P(TinyFamilies, FastPrefillStaysClose) {
+  if (BestKernels().matmul_wide == nullptr) GTEST_SKIP() << "These kernels have no wide groups.";
+  const auto prompt = Prompt(2 * kFastPrefillTokens, 1);
+  ModelOptions options = Exact();
+  options.max_step_tokens = std::ssize(prompt);
+  const auto exact = Load(GetParam().Path(), pool_, options);
+  options.exact = false;
+  const auto plain = Load(GetParam().Path(), pool_, options);
+  options.fast_prefill = true;
+  const auto fast = Load(GetParam().Path(), pool_, options);
+  ASSERT_TRUE(exact && plain && fast);
+  const LogitRows want = exact->Chunked(prompt, std::ssize(prompt)),
+                  got = fast->Chunked(prompt, std::ssize(prompt));
+  EXPECT_LT(RelativeDifference(got, want), 0.04);
+  EXPECT_NE(got, plain->Chunked(prompt, std::ssize(prompt)));
+  EXPECT_EQ(fast->Chunked(prompt, 60), plain->Chunked(prompt, 60)) << "these steps are not fast";
 }
 
 TEST(LongRope, ChoosesFactorsByTheServedContext) {
@@ -146,15 +188,6 @@ class SameBits : public ::testing::TestWithParam<std::tuple<std::string, Arithme
     const auto& [name, arithmetic] = GetParam();
     return Load(CaseFolder(name) + "/model.gguf", pool,
                 {.exact = arithmetic.exact, .kv_types = arithmetic.kv_type, .max_step_tokens = 2048});
-  }
-
-  static std::vector<Token> Prompt(int64_t n, uint32_t seed) {
-    std::vector<Token> tokens;
-    for (int64_t i = 0; i < n; ++i) {
-      seed = seed * 1664525 + 1013904223;
-      tokens.push_back(static_cast<Token>(3 + (seed >> 16) % 197));
-    }
-    return tokens;
   }
 };
 

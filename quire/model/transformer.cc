@@ -80,7 +80,7 @@ class Transformer final : public LanguageModel {
 
   // What a layer is multiplied with in this step.
   Form FormOf(const Linear& linear) const {
-    return linear.form == Form::kInt8 && wide_ ? Form::kWide : linear.form;
+    return wide_ && linear.matrix.HasWideGroups() ? Form::kWide : linear.form;
   }
   Forms FormsOf(std::initializer_list<const Linear*> readers) const {
     Forms forms;
@@ -114,7 +114,7 @@ class Transformer final : public LanguageModel {
 
   // Of the current step.
   std::vector<StepRow> rows_;
-  bool wide_ = false;            // int8 in wide groups
+  bool wide_ = false;            // weights are multiplied in wide groups where they have such
   std::vector<int64_t> wanted_;  // rows whose logits are wanted
   std::vector<LogitsRow> logits_rows_;
 };
@@ -498,7 +498,7 @@ Result<std::unique_ptr<LanguageModel>> LoadTransformer(std::shared_ptr<const Mod
                KvLayoutsOf(config, kv_types, options.page_tokens, options.selection.get()));
   QUIRE_ASSIGN(Weights weights, ReadWeights(*files, config, options, kernels, pool));
   Forms forms = weights.forms();
-  forms.wide = options.fast_prefill && forms.int8;
+  forms.wide = options.fast_prefill;
   QUIRE_ASSIGN(StepMemory memory, StepMemory::Allocate(config, forms, options.max_step_tokens));
   QUIRE_ASSIGN(AlignedBuffer gated,
                AlignedBuffer::Allocate(pool.threads() * GatedScratchBytes(options.max_step_tokens)));

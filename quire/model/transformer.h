@@ -25,9 +25,9 @@ inline constexpr int64_t kFastPrefillTokens = 128;
 struct ModelOptions {
   // f32 activations, no int8: for comparison with references.
   bool exact = false;
-  // Steps of kFastPrefillTokens or more multiply quantized weights in wide groups (WideActivations), which
-  // tiles do more than twice as fast, vectors up to 1.4 times. Results are a little further from those of
-  // floats, and depend on whether their step had so many tokens.
+  // Steps of kFastPrefillTokens or more multiply weights in wide groups (WideActivations), quantized ones
+  // with tiles more than twice as fast, with vectors up to 1.4 times. Results are a little further from those
+  // of floats, and depend on whether their step had so many tokens.
   bool fast_prefill = false;
   // With that: weights are kept in wide groups as well, a byte each, instead of being made in every step. The
   // same results, sooner.

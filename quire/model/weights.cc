@@ -281,7 +281,7 @@ Status WidenWeights(Weights& weights, const KernelTable& kernels, ThreadPool& po
   };
   for (LayerWeights& layer : weights.layers) {
     for (Linear* linear : LinearsOf(layer)) {
-      if (linear->form != Form::kInt8) continue;
+      if (!linear->matrix.HasWideGroups()) continue;
       matrices.push_back(&linear->matrix);
       bytes += bytes_of(linear->matrix);
     }

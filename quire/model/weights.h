@@ -61,8 +61,7 @@ Result<Weights> LoadWeights(const ModelFiles& files, ModelConfig& config, bool e
                             const KernelTable& kernels, ThreadPool& pool,
                             const std::function<void(double)>& progress);
 
-// Keeps what layers multiply as int8 in wide groups, too. REQUIRES: kernels.widen. Errors:
-// kResourceExhausted.
+// Keeps what layers multiply in wide groups, too. REQUIRES: kernels.widen. Errors: kResourceExhausted.
 Status WidenWeights(Weights& weights, const KernelTable& kernels, ThreadPool& pool,
                     const std::function<void(double)>& progress);
 
